@@ -1,0 +1,208 @@
+"""What an operator is: its output shape, its weights with labelled axes, one line of PyTorch.
+
+Everything else (parameters, MACs, activations, fan-in, module, exported source, supernet slice,
+growth, polynomial) is derived from these three and written once, here or in the room that uses it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from math import prod
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from .poly import Number
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from .graph import Tracer, Value
+
+
+class Kind(Enum):
+    """What an axis of a weight ranges over; slicing, growing and pruning follow these labels."""
+
+    OUT = "output channels"
+    IN = "input channels"
+    GROUP = "input channels of one group"
+    TAP = "kernel positions"
+
+
+class Axis(NamedTuple):
+    kind: Kind
+    size: Number
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A tensor an operator holds: its axes, and whether it is trained or only tracked (a buffer)."""
+
+    axes: tuple[Axis, ...]
+    trained: bool = True
+
+    @property
+    def size(self) -> Number:
+        return prod((axis.size for axis in self.axes), start=1)
+
+    @property
+    def contracts(self) -> bool:
+        """Whether it mixes inputs into outputs, once at every output position."""
+        return len(self.axes) > 1
+
+
+def per_channel(channels: Number, trained: bool = True) -> Weight:
+    return Weight((Axis(Kind.OUT, channels),), trained)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Channels and spatial size of a feature map (no batch axis); 0 to 3 spatial dimensions."""
+
+    channels: Number
+    size: tuple[int, ...] = ()
+
+    @property
+    def positions(self) -> int:
+        return prod(self.size)
+
+    @property
+    def numel(self) -> Number:
+        return self.channels * self.positions
+
+    @property
+    def dimensions(self) -> int:
+        return len(self.size)
+
+    def __str__(self) -> str:
+        return "x".join(map(str, (self.channels, *self.size)))
+
+
+@dataclass(frozen=True)
+class Call:
+    """A constructor call as data: what is evaluated to build a module and printed to export it.
+
+    ``name`` is a dotted name from torch (``nn.Conv2d``) or the class of an operator's own layer;
+    it comes from an operator's code, never from a file.
+    """
+
+    name: str
+    args: tuple[Number, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        words = [repr(a) for a in self.args] + [f"{k}={v!r}" for k, v in self.kwargs.items()]
+        return f"{self.name}({', '.join(words)})"
+
+
+class Window(NamedTuple):
+    """How far an output position looks (in input steps) and how far apart outputs stand."""
+
+    reach: int = 1
+    stride: int = 1
+
+
+class IllegalArchitecture(ValueError):
+    """A description that no network can have; the message names the place and the value."""
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A primitive layer. Subclasses are frozen dataclasses whose fields are its hyperparameters.
+
+    A subclass must say ``weights`` (an operator that does not is refused when it is defined, so
+    that no layer ever costs nothing by omission), and what differs from the defaults of ``shape``,
+    ``module`` and ``forward``.
+    """
+
+    channels: ClassVar[str] = "each"
+    """Output channel i comes from input channel i ("each"), from all of them ("joint", as in layer
+    norm), from new filters ("new"), or by routing of whole inputs ("concat", "split")."""
+    stored: ClassVar[bool] = False
+    """Counted as an activation although it contracts nothing (pooling)."""
+    layer: ClassVar[Callable[[], type[nn.Module]] | None] = None
+    """For a layer torch lacks: a function whose body is one ``nn.Module`` class that uses only
+    ``torch`` and ``nn``; it is exported with its source."""
+
+    known: ClassVar[dict[str, type[Operator]]] = {}
+
+    def __init_subclass__(cls, abstract: bool = False) -> None:
+        if abstract:
+            return
+        if cls.weights is Operator.weights:
+            raise TypeError(f"operator {cls.__name__} does not say its weights: it would cost zero")
+        if cls.__name__ in Operator.known and Operator.known[cls.__name__].__module__ != cls.__module__:
+            raise TypeError(f"two operators are named {cls.__name__}")
+        Operator.known[cls.__name__] = cls
+
+    def shape(self, *x: Shape) -> Shape:
+        """Output shape from input shapes; raises ``IllegalArchitecture`` where there is none."""
+        return x[0]
+
+    def weights(self, *x: Shape) -> dict[str, Weight]:
+        """Names (as in the module's state dict) to weights."""
+        raise NotImplementedError
+
+    def module(self, *x: Shape) -> Call | None:
+        """The constructor of the layer; None for a function without state."""
+        return None
+
+    def forward(self, *x: Shape) -> str:
+        """The line of forward(): ``{module}`` stands for the layer, ``{0}`` for the first input."""
+        return "{module}({0})"
+
+    def window(self, *x: Shape) -> Window:
+        """What receptive fields are computed from."""
+        return Window()
+
+    def initial(self) -> dict[str, str]:
+        """Weights that must not start at PyTorch's default: name to a function of ``nn.init``."""
+        return {}
+
+    # -- derived, never overridden by a layer whose weights say it all ---------------------------
+    def params(self, *x: Shape) -> Number:
+        """Trainable parameters."""
+        return sum(w.size for w in self.weights(*x).values() if w.trained)
+
+    def buffers(self, *x: Shape) -> Number:
+        """Tracked numbers that are saved but not trained (running statistics)."""
+        return sum(w.size for w in self.weights(*x).values() if not w.trained)
+
+    def macs(self, *x: Shape) -> Number:
+        """Multiply-accumulates of one input, as ``torch.utils.flop_counter`` counts them (half its
+        FLOPs): contractions only, no bias, normalisation or activation."""
+        positions = self.shape(*x).positions
+        return sum(w.size * positions for w in self.weights(*x).values() if w.contracts)
+
+    def activations(self, *x: Shape) -> Number:
+        """Output elements of layers that contract (Radosavovic et al. 2020, section 3), and of
+        those whose output is stored anew."""
+        contracts = any(w.contracts for w in self.weights(*x).values())
+        return self.shape(*x).numel if contracts or self.stored else 0
+
+    def traffic(self, *x: Shape) -> Number:
+        """Elements moved: every input and weight read once, the output written once."""
+        moved = sum(shape.numel for shape in x) + self.shape(*x).numel
+        return moved + self.params(*x) + self.buffers(*x)
+
+    def fan_in(self, *x: Shape) -> Number | None:
+        """Inputs that one output number is summed from (the width of DeepMAD's entropy): in
+        channels times kernel positions, per group; None for a layer that contracts nothing."""
+        for weight in self.weights(*x).values():
+            if weight.contracts:
+                return prod((a.size for a in weight.axes if a.kind is not Kind.OUT), start=1)
+        return None
+
+    def place(self, g: Tracer, name: str, x: Value, **settings: Any) -> Value:
+        """Put this operator into a graph with the fields a block decides (width, stride) filled in."""
+        return g(name, self.with_(**settings), x)
+
+    def with_(self, **settings: Any) -> Operator:
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return type(self)(**(values | settings))
+
+
+def check(condition: Any, message: str) -> None:
+    """Raise ``IllegalArchitecture``; conditions on unknowns or arrays are the search grid's business."""
+    if isinstance(condition, bool) and not condition:
+        raise IllegalArchitecture(message)

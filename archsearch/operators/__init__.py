@@ -1,0 +1,10 @@
+"""The primitive layers, one file per family; a new file here is a new operator everywhere.
+
+Importing the package imports every file of it, which makes the operators known by name.
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

@@ -1,0 +1,107 @@
+"""Convolution: dense, grouped, depthwise or dilated, in 1, 2 or 3 spatial dimensions.
+
+Depthwise is ``group_size=1``; a 1x1 convolution is ``kernel_size=1``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..operator import Axis, Call, Kind, Operator, Shape, Weight, Window, check, per_channel
+from ..poly import Number
+
+
+@dataclass(frozen=True)
+class Convolution(Operator):
+    """``nn.Conv1d/2d/3d``; the padding keeps the size (divided by the stride) unless given.
+
+    Fields: ``out_channels`` (None keeps the input's), ``kernel_size`` (one number, or one per
+    dimension), ``stride``, ``dilation``, ``groups`` or ``group_size`` (input channels per group; at
+    most one of the two), ``padding`` per side, ``bias``.
+    """
+
+    out_channels: int | None = None
+    kernel_size: int | tuple[int, ...] = 1
+    stride: int = 1
+    dilation: int = 1
+    groups: int | None = None
+    group_size: int | None = None
+    padding: int | None = None
+    bias: bool = False
+    channels = "new"
+
+    def shape(self, x: Shape) -> Shape:
+        check(x.dimensions > 0, f"a convolution needs a spatial input, not {x}")
+        out = self._out(x)
+        inputs = self._inputs_per_group(x)
+        check(self.groups is None or self.group_size is None, "give groups or group_size, not both")
+        check(inputs > 0, f"{self.groups} groups are more than {x.channels} channels")
+        check(x.channels % inputs == 0 if _whole(x.channels, inputs) else True,
+              f"{x.channels} channels do not split into groups of {inputs}")
+        groups = x.channels // inputs
+        check(out % groups == 0 if _whole(out, groups) else True,
+              f"{out} output channels do not split into {groups} groups")
+        size = tuple(self._size(n, k) for n, k in zip(x.size, self._kernel(x), strict=True))
+        check(all(n > 0 for n in size), f"an input of {x} is smaller than the kernel")
+        return Shape(out, size)
+
+    def weights(self, x: Shape) -> dict[str, Weight]:
+        grouped = self.groups is not None or self.group_size is not None
+        inputs = Axis(Kind.GROUP if grouped else Kind.IN, self._inputs_per_group(x))
+        taps = tuple(Axis(Kind.TAP, k) for k in self._kernel(x))
+        weight = Weight((Axis(Kind.OUT, self._out(x)), inputs, *taps))
+        return {"weight": weight} | ({"bias": per_channel(self._out(x))} if self.bias else {})
+
+    def module(self, x: Shape) -> Call:
+        options: dict[str, Any] = {
+            "stride": (self.stride, 1),
+            "padding": (self._padding(x), 0),
+            "dilation": (self.dilation, 1),
+            "groups": (x.channels // self._inputs_per_group(x), 1),
+            "bias": (self.bias, True),
+        }
+        kwargs = {name: value for name, (value, default) in options.items() if value != default}
+        name = f"nn.Conv{x.dimensions}d"
+        return Call(name, (x.channels, self._out(x), self.kernel_size), kwargs)
+
+    def window(self, x: Shape) -> Window:
+        return Window(self.dilation * (max(self._kernel(x)) - 1) + 1, self.stride)
+
+    def _out(self, x: Shape) -> Number:
+        return x.channels if self.out_channels is None else self.out_channels
+
+    def _inputs_per_group(self, x: Shape) -> Number:
+        if self.group_size is not None:
+            return self.group_size
+        return x.channels if self.groups is None else x.channels // self.groups
+
+    def _kernel(self, x: Shape) -> tuple[Number, ...]:
+        if isinstance(self.kernel_size, tuple):
+            check(len(self.kernel_size) == x.dimensions,
+                  f"kernel_size {self.kernel_size} does not fit {x.dimensions} spatial dimensions")
+            return self.kernel_size
+        return (self.kernel_size,) * x.dimensions
+
+    def _padding(self, x: Shape) -> int | tuple[int, ...]:
+        if self.padding is not None:
+            return self.padding
+        if isinstance(self.kernel_size, tuple):
+            return tuple(self.dilation * (k - 1) // 2 for k in self.kernel_size)
+        return self.dilation * (self.kernel_size - 1) // 2
+
+    def _size(self, n: int, kernel: Number) -> int:
+        if self.padding is None:
+            check(kernel % 2 == 1 if isinstance(kernel, int) else True,
+                  f"kernel_size {kernel} is even: say its padding")
+            return (n - 1) // self.stride + 1
+        return (n + 2 * self.padding - self.dilation * (kernel - 1) - 1) // self.stride + 1
+
+
+def depthwise(kernel_size: int = 3, dilation: int = 1) -> Convolution:
+    """One filter per channel."""
+    return Convolution(kernel_size=kernel_size, dilation=dilation, group_size=1)
+
+
+def _whole(*numbers: Number) -> bool:
+    return all(isinstance(n, int) for n in numbers)

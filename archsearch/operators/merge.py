@@ -1,0 +1,116 @@
+"""Where branches meet or part: add, multiply, concat, split; and the learned scale of a branch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..operator import Call, IllegalArchitecture, Operator, Shape, Weight, check, per_channel
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def _same(x: Shape, y: Shape) -> Shape:
+    alike = isinstance(x.channels, int) and isinstance(y.channels, int)
+    check(not alike or x.channels == y.channels,
+          f"branches of {x.channels} and {y.channels} channels do not meet")
+    check(x.size == y.size, f"branches of size {x} and {y} do not meet")
+    return x
+
+
+@dataclass(frozen=True)
+class Add(Operator):
+    """Sum of two branches (a residual connection)."""
+
+    def shape(self, x: Shape, y: Shape) -> Shape:
+        return _same(x, y)
+
+    def weights(self, x: Shape, y: Shape) -> dict[str, Weight]:
+        return {}
+
+    def forward(self, x: Shape, y: Shape) -> str:
+        return "{0} + {1}"
+
+
+@dataclass(frozen=True)
+class Multiply(Operator):
+    """Product of a feature map with another, or with a gate of one number per channel."""
+
+    def shape(self, x: Shape, y: Shape) -> Shape:
+        gate = Shape(y.channels, x.size) if y.positions == 1 else y
+        return _same(x, gate)
+
+    def weights(self, x: Shape, y: Shape) -> dict[str, Weight]:
+        return {}
+
+    def forward(self, x: Shape, y: Shape) -> str:
+        return "{0} * {1}"
+
+
+@dataclass(frozen=True)
+class Concat(Operator):
+    """Feature maps side by side along the channels (DenseNet)."""
+
+    channels = "concat"
+
+    def shape(self, *x: Shape) -> Shape:
+        check(all(shape.size == x[0].size for shape in x), "branches of different sizes do not meet")
+        return Shape(sum(shape.channels for shape in x), x[0].size)
+
+    def weights(self, *x: Shape) -> dict[str, Weight]:
+        return {}
+
+    def forward(self, *x: Shape) -> str:
+        return f"torch.cat([{', '.join(f'{{{i}}}' for i in range(len(x)))}], dim=1)"
+
+
+@dataclass(frozen=True)
+class Split(Operator):
+    """The channels from ``start`` up to, not including, ``stop``."""
+
+    start: int
+    stop: int
+    channels = "split"
+
+    def shape(self, x: Shape) -> Shape:
+        if isinstance(x.channels, int) and not 0 <= self.start < self.stop <= x.channels:
+            raise IllegalArchitecture(f"no channels {self.start} to {self.stop} in {x.channels}")
+        return Shape(self.stop - self.start, x.size)
+
+    def weights(self, x: Shape) -> dict[str, Weight]:
+        return {}
+
+    def forward(self, x: Shape) -> str:
+        return f"{{0}}[:, {self.start}:{self.stop}]"
+
+
+def _layer_scale() -> type[nn.Module]:
+    import torch
+    from torch import nn
+
+    class LayerScale(nn.Module):
+        """One learned factor per channel, starting small."""
+
+        def __init__(self, channels: int, initial_value: float) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.full((channels,), initial_value))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * self.weight.view(-1, *[1] * (x.dim() - 2))
+
+    return LayerScale
+
+
+@dataclass(frozen=True)
+class LayerScale(Operator):
+    """One learned factor per channel at the end of a residual branch (Touvron et al. 2021)."""
+
+    initial_value: float = 1e-6
+    layer = staticmethod(_layer_scale)
+
+    def weights(self, x: Shape) -> dict[str, Weight]:
+        return {"weight": per_channel(x.channels)}
+
+    def module(self, x: Shape) -> Call:
+        return Call("LayerScale", (x.channels, self.initial_value))

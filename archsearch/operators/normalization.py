@@ -1,0 +1,97 @@
+"""Normalisation: batch norm, layer norm over channels, global response normalisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..operator import Call, Operator, Shape, Weight, per_channel
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class BatchNorm(Operator):
+    """``nn.BatchNorm1d/2d/3d``; ``zero_init`` starts a residual branch as the identity."""
+
+    eps: float = 1e-5
+    momentum: float = 0.1
+    zero_init: bool = False
+
+    def weights(self, x: Shape) -> dict[str, Weight]:
+        trained = {name: per_channel(x.channels) for name in ("weight", "bias")}
+        tracked = ("running_mean", "running_var")
+        return trained | {name: per_channel(x.channels, trained=False) for name in tracked}
+
+    def module(self, x: Shape) -> Call:
+        options = {"eps": (self.eps, 1e-5), "momentum": (self.momentum, 0.1)}
+        kwargs = {name: value for name, (value, default) in options.items() if value != default}
+        return Call(f"nn.BatchNorm{max(x.dimensions, 1)}d", (x.channels,), kwargs)
+
+    def initial(self) -> dict[str, str]:
+        return {"weight": "zeros_"} if self.zero_init else {}
+
+
+def _layer_norm() -> type[nn.Module]:
+    from torch import nn
+
+    class ChannelLayerNorm(nn.LayerNorm):
+        """Layer norm over the channels of each position, channels first."""
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+    return ChannelLayerNorm
+
+
+@dataclass(frozen=True)
+class LayerNorm(Operator):
+    """Layer norm over channels, for any number of spatial dimensions (ConvNeXt)."""
+
+    eps: float = 1e-6
+    channels = "joint"
+    layer = staticmethod(_layer_norm)
+
+    def weights(self, x: Shape) -> dict[str, Weight]:
+        return {name: per_channel(x.channels) for name in ("weight", "bias")}
+
+    def module(self, x: Shape) -> Call:
+        return Call("ChannelLayerNorm", (x.channels,), {"eps": self.eps})
+
+
+def _global_response_norm() -> type[nn.Module]:
+    import torch
+    from torch import nn
+
+    class GlobalResponseNorm(nn.Module):
+        """Channels compete by their norm over the whole map (ConvNeXt V2)."""
+
+        def __init__(self, channels: int, eps: float = 1e-6) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(channels))
+            self.bias = nn.Parameter(torch.zeros(channels))
+            self.eps = eps
+
+        def forward(self, x: Tensor) -> Tensor:
+            norm = x.flatten(2).norm(dim=2)
+            share = norm / (norm.mean(dim=1, keepdim=True) + self.eps)
+            along = (-1, *[1] * (x.dim() - 2))
+            response = x * share.view(len(x), *along)
+            return x + self.weight.view(along) * response + self.bias.view(along)
+
+    return GlobalResponseNorm
+
+
+@dataclass(frozen=True)
+class GRN(Operator):
+    """Global response normalisation (Woo et al. 2023, ConvNeXt V2, equations 1 to 4)."""
+
+    channels = "joint"
+    layer = staticmethod(_global_response_norm)
+
+    def weights(self, x: Shape) -> dict[str, Weight]:
+        return {name: per_channel(x.channels) for name in ("weight", "bias")}
+
+    def module(self, x: Shape) -> Call:
+        return Call("GlobalResponseNorm", (x.channels,))

@@ -1,0 +1,135 @@
+"""Polynomials in unknown channel counts: what a formula meets when widths are not chosen yet.
+
+A formula written with ``+ - * //`` on integers runs unchanged on ``Poly``, so one definition of
+a cost serves counting (integers in, integer out), batches of candidates (numpy arrays) and
+mathematical programming (unknowns in, posynomial out). Coefficients may themselves be numpy
+arrays: one trace then gives the polynomials of a whole table of candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+Number: TypeAlias = Any
+"""An integer, a numpy array of candidates' integers, or a ``Poly``; formulas do not care which."""
+
+Ratio: TypeAlias = int | Fraction
+"""An exact ratio of two widths; never a float, so that it can be hashed, stored and compared."""
+
+Monomial: TypeAlias = tuple[tuple[str, int], ...]
+"""``(("w1", 2), ("w2", -1))`` is w1^2 / w2; sorted by name, no zero exponents."""
+
+
+@dataclass(frozen=True, eq=False)
+class Poly:
+    """A sum of monomials with coefficients; exponents are integers and may be negative."""
+
+    terms: dict[Monomial, Number]
+
+    @staticmethod
+    def variable(name: str) -> Poly:
+        return Poly({((name, 1),): 1})
+
+    @staticmethod
+    def of(value: Number) -> Poly:
+        return value if isinstance(value, Poly) else Poly({(): value})
+
+    # numpy would otherwise take ``array * poly`` apart element by element
+    __array_ufunc__ = None
+
+    def __add__(self, other: Number) -> Poly:
+        total = dict(self.terms)
+        for monomial, coefficient in Poly.of(other).terms.items():
+            total[monomial] = total.get(monomial, 0) + coefficient
+        return Poly(total)
+
+    def __mul__(self, other: Number) -> Poly:
+        total: dict[Monomial, Number] = {}
+        for left, a in self.terms.items():
+            for right, b in Poly.of(other).terms.items():
+                monomial = _times(left, right)
+                total[monomial] = total.get(monomial, 0) + a * b
+        return Poly(total)
+
+    def __floordiv__(self, other: Number) -> Poly:
+        """Exact division by a single term; rounding belongs to the search grid, not to a formula."""
+        terms = Poly.of(other).terms
+        if len(terms) != 1:
+            raise TypeError("a polynomial can only be divided by a single term")
+        ((monomial, coefficient),) = terms.items()
+        inverse = tuple((name, -power) for name, power in monomial)
+        return Poly({_times(m, inverse): _divide(c, coefficient) for m, c in self.terms.items()})
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __neg__(self) -> Poly:
+        return self * -1
+
+    def __sub__(self, other: Number) -> Poly:
+        return self + Poly.of(other) * -1
+
+    def __rsub__(self, other: Number) -> Poly:
+        return Poly.of(other) - self
+
+    def __eq__(self, other: object) -> bool:
+        mine, theirs = self._nonzero(), Poly.of(other)._nonzero()
+        return mine == theirs
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._nonzero().items()))
+
+    def at(self, **values: Number) -> Number:
+        """The value where every unknown is given a number (or an array of numbers)."""
+        return sum(c * _evaluate(m, values) for m, c in self.terms.items())
+
+    def _nonzero(self) -> dict[Monomial, Number]:
+        return {m: c for m, c in self.terms.items() if c != 0}
+
+    def __str__(self) -> str:
+        return " + ".join(_show(m, c) for m, c in sorted(self._nonzero().items())) or "0"
+
+
+def scale(width: Number, ratio: Ratio) -> Number:
+    """``width * ratio`` in whole channels.
+
+    Raises ``ValueError`` for an integer width of which the ratio is not a whole number.
+    """
+    product = width * ratio.numerator
+    if isinstance(product, int) and product % ratio.denominator:
+        raise ValueError(f"{ratio} of {width} channels is not a whole number of channels")
+    return product // ratio.denominator if _is_divisor(ratio.denominator) else product
+
+
+def _is_divisor(denominator: Number) -> bool:
+    return not (isinstance(denominator, int) and denominator == 1)
+
+
+def _divide(coefficient: Number, divisor: Number) -> Number:
+    if isinstance(coefficient, int | Fraction) and isinstance(divisor, int | Fraction):
+        quotient = Fraction(coefficient) / divisor
+        return quotient.numerator if quotient.denominator == 1 else quotient
+    return coefficient / divisor
+
+
+def _times(left: Monomial, right: Monomial) -> Monomial:
+    powers = dict(left)
+    for name, power in right:
+        powers[name] = powers.get(name, 0) + power
+    return tuple(sorted((name, power) for name, power in powers.items() if power))
+
+
+def _evaluate(monomial: Monomial, values: dict[str, Number]) -> Number:
+    result: Number = 1
+    for name, power in monomial:
+        value = values[name]
+        for _ in range(abs(power)):
+            result = result * value if power > 0 else Fraction(result) / value
+    return result
+
+
+def _show(monomial: Monomial, coefficient: Number) -> str:
+    factors: Iterable[str] = (n if p == 1 else f"{n}^{p}" for n, p in monomial)
+    return "*".join([str(coefficient), *factors])
