@@ -12,6 +12,8 @@ from enum import Enum
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from .legality import IllegalArchitecture as IllegalArchitecture
+from .legality import check as check
 from .poly import Number
 
 if TYPE_CHECKING:
@@ -102,10 +104,6 @@ class Window(NamedTuple):
     stride: int = 1
 
 
-class IllegalArchitecture(ValueError):
-    """A description that no network can have; the message names the place and the value."""
-
-
 @dataclass(frozen=True)
 class Operator:
     """A primitive layer. Subclasses are frozen dataclasses whose fields are its hyperparameters.
@@ -120,7 +118,7 @@ class Operator:
     norm), from new filters ("new"), or by routing of whole inputs ("concat", "split")."""
     stored: ClassVar[bool] = False
     """Counted as an activation although it contracts nothing (pooling)."""
-    layer: ClassVar[Callable[[], type[nn.Module]] | None] = None
+    layer: ClassVar[Callable[[], type[Any]] | None] = None
     """For a layer torch lacks: a function whose body is one ``nn.Module`` class that uses only
     ``torch`` and ``nn``; it is exported with its source."""
 
@@ -200,9 +198,3 @@ class Operator:
     def with_(self, **settings: Any) -> Operator:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return type(self)(**(values | settings))
-
-
-def check(condition: Any, message: str) -> None:
-    """Raise ``IllegalArchitecture``; conditions on unknowns or arrays are the search grid's business."""
-    if isinstance(condition, bool) and not condition:
-        raise IllegalArchitecture(message)

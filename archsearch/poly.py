@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, TypeAlias
 
+import numpy as np
+
+from .legality import Undecided, check
+
 Number: TypeAlias = Any
 """An integer, a numpy array of candidates' integers, or a ``Poly``; formulas do not care which."""
 
@@ -65,6 +69,20 @@ class Poly:
 
     __radd__, __rmul__ = __add__, __mul__
 
+    def __mod__(self, other: Number) -> int | Undecided:
+        """0 where the quotient is a polynomial with whole coefficients, whatever the unknowns."""
+        if len(Poly.of(other).terms) != 1:
+            return Undecided()
+        quotient = self // other
+        whole = all(np.all(np.equal(np.mod(_float(c), 1), 0)) for c in quotient.terms.values())
+        return 0 if whole and all(p > 0 for m in quotient.terms for _, p in m) else Undecided()
+
+    def __rmod__(self, other: Number) -> int | Undecided:
+        return Poly.of(other) % self
+
+    def __gt__(self, other: Number) -> Undecided:
+        return Undecided()
+
     def __neg__(self) -> Poly:
         return self * -1
 
@@ -95,16 +113,14 @@ class Poly:
 def scale(width: Number, ratio: Ratio) -> Number:
     """``width * ratio`` in whole channels.
 
-    Raises ``ValueError`` for an integer width of which the ratio is not a whole number.
+    Raises ``IllegalArchitecture`` where the ratio of the width is not a whole number.
     """
     product = width * ratio.numerator
-    if isinstance(product, int) and product % ratio.denominator:
-        raise ValueError(f"{ratio} of {width} channels is not a whole number of channels")
-    return product // ratio.denominator if _is_divisor(ratio.denominator) else product
-
-
-def _is_divisor(denominator: Number) -> bool:
-    return not (isinstance(denominator, int) and denominator == 1)
+    if isinstance(ratio.denominator, int) and ratio.denominator == 1:
+        return product
+    whole = product % ratio.denominator == 0
+    check(whole, f"{ratio} of {width} channels is not a whole number of channels")
+    return product // ratio.denominator
 
 
 def _divide(coefficient: Number, divisor: Number) -> Number:
@@ -112,6 +128,10 @@ def _divide(coefficient: Number, divisor: Number) -> Number:
         quotient = Fraction(coefficient) / divisor
         return quotient.numerator if quotient.denominator == 1 else quotient
     return coefficient / divisor
+
+
+def _float(coefficient: Number) -> Number:
+    return float(coefficient) if isinstance(coefficient, Fraction) else coefficient
 
 
 def _times(left: Monomial, right: Monomial) -> Monomial:

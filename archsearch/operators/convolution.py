@@ -34,17 +34,19 @@ class Convolution(Operator):
     def shape(self, x: Shape) -> Shape:
         check(x.dimensions > 0, f"a convolution needs a spatial input, not {x}")
         out = self._out(x)
-        inputs = self._inputs_per_group(x)
-        check(self.groups is None or self.group_size is None, "give groups or group_size, not both")
-        check(inputs > 0, f"{self.groups} groups are more than {x.channels} channels")
-        check(x.channels % inputs == 0 if _whole(x.channels, inputs) else True,
-              f"{x.channels} channels do not split into groups of {inputs}")
-        groups = x.channels // inputs
-        check(out % groups == 0 if _whole(out, groups) else True,
-              f"{out} output channels do not split into {groups} groups")
+        self._check_groups(x.channels, out)
         size = tuple(self._size(n, k) for n, k in zip(x.size, self._kernel(x), strict=True))
         check(all(n > 0 for n in size), f"an input of {x} is smaller than the kernel")
         return Shape(out, size)
+
+    def _check_groups(self, channels: Number, out: Number) -> None:
+        if self.groups is None and self.group_size is None:
+            return
+        check(self.groups is None or self.group_size is None, "give groups or group_size, not both")
+        parts = self.groups if self.groups is not None else self.group_size
+        check(channels % parts == 0, f"{channels} channels do not split evenly by {parts}")
+        groups = channels // self._inputs_per_group(Shape(channels))
+        check(out % groups == 0, f"{out} output channels do not split into {groups} groups")
 
     def weights(self, x: Shape) -> dict[str, Weight]:
         grouped = self.groups is not None or self.group_size is not None
@@ -66,7 +68,9 @@ class Convolution(Operator):
         return Call(name, (x.channels, self._out(x), self.kernel_size), kwargs)
 
     def window(self, x: Shape) -> Window:
-        return Window(self.dilation * (max(self._kernel(x)) - 1) + 1, self.stride)
+        kernel = self.kernel_size
+        widest = max(kernel) if isinstance(kernel, tuple) else kernel
+        return Window(self.dilation * (widest - 1) + 1, self.stride)
 
     def _out(self, x: Shape) -> Number:
         return x.channels if self.out_channels is None else self.out_channels
@@ -101,7 +105,3 @@ class Convolution(Operator):
 def depthwise(kernel_size: int = 3, dilation: int = 1) -> Convolution:
     """One filter per channel."""
     return Convolution(kernel_size=kernel_size, dilation=dilation, group_size=1)
-
-
-def _whole(*numbers: Number) -> bool:
-    return all(isinstance(n, int) for n in numbers)

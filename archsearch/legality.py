@@ -1,0 +1,69 @@
+"""What no network can be: one check for single networks, batches of candidates, and unknowns.
+
+A condition on integers raises at once. Under ``collecting`` a condition on an array of candidates
+is remembered as a mask instead, and one on unknowns is remembered as undecided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import UserError
+
+
+class IllegalArchitecture(UserError, ValueError):
+    """A description that no network can have; the message names the place and the value."""
+
+
+class Undecided:
+    """The answer to a question about widths that are not chosen yet."""
+
+    def __eq__(self, other: object) -> Any:
+        return self
+
+    def __hash__(self) -> int:
+        return 0
+
+
+@dataclass
+class Collected:
+    """Masks of legal candidates, and whether some condition depended on unknowns."""
+
+    masks: list[npt.NDArray[np.bool_]] = field(default_factory=list)
+    undecided: bool = False
+
+
+_collected: ContextVar[Collected | None] = ContextVar("collected", default=None)
+
+
+@contextmanager
+def collecting() -> Iterator[Collected]:
+    """Collect the conditions on arrays and unknowns that are checked inside."""
+    collected = Collected()
+    token = _collected.set(collected)
+    try:
+        yield collected
+    finally:
+        _collected.reset(token)
+
+
+def check(condition: Any, message: str) -> None:
+    """Raise ``IllegalArchitecture`` with the message where the condition does not hold."""
+    collected = _collected.get()
+    if isinstance(condition, Undecided):
+        if collected is not None:
+            collected.undecided = True
+    elif isinstance(condition, np.ndarray):
+        if collected is not None:
+            collected.masks.append(condition)
+        elif not condition.all():
+            raise IllegalArchitecture(message)
+    elif not condition:
+        raise IllegalArchitecture(message)

@@ -1,0 +1,242 @@
+"""A search space as numbers: for every part the costs of all its choices, from the layers' formulas.
+
+Choices that differ only in numbers (widths, expansions, kernel sizes) are traced once, as arrays;
+the width before the part stays unknown, so that costs come out as polynomials in it. Nothing here
+knows an operator: the same ``expand``, ``params``, ``macs`` run as for a single network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .block import Block
+from .cost import node_cost, peak_memory
+from .entropy import chain
+from .graph import Node, Scope, Tracer, Value
+from .legality import Collected, IllegalArchitecture, collecting
+from .operator import Shape
+from .poly import Number, Poly
+from .space import SearchSpace, StageSpace, fill
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+BEFORE = "c"
+"""Name of the unknown: the number of channels before a part."""
+
+ADDITIVE: Mapping[str, Callable[[Node], Number]] = {
+    name: (lambda node, name=name: getattr(node_cost(node), name))  # type: ignore[misc]
+    for name in ("params", "macs", "activations", "traffic", "weight_bytes")
+}
+"""Costs that are sums over layers; what budgets and tables can count."""
+
+
+class Ratios(NamedTuple):
+    """Many exact ratios at once, in the form formulas use one."""
+
+    numerator: IntArray
+    denominator: IntArray
+
+
+@dataclass(frozen=True)
+class Monomials:
+    """A cost of many rows as a polynomial in the width c before them: one array per power.
+
+    ``terms`` maps an exponent of c (or "log", for log c) to coefficients of shape (rows,).
+    """
+
+    terms: dict[int | str, FloatArray]
+
+    def at(self, width: Number) -> FloatArray:
+        """Values at one width: shape (rows,)."""
+        return sum(
+            (c * (np.log(width) if p == "log" else float(width) ** int(p)))
+            for p, c in self.terms.items()
+        )  # type: ignore[return-value]
+
+
+@dataclass(frozen=True)
+class PartTable:
+    """All choices (rows) of one part.
+
+    ``opening`` holds each feature of a part of the least depth, as polynomials in the width before;
+    ``repeated`` (rows,) what every further block adds; ``legal`` (rows,) or (widths before, rows).
+    """
+
+    part: StageSpace
+    picks: list[dict[str, Any]]
+    before: tuple[int, ...]
+    width: IntArray
+    positions: int
+    opening: dict[str, Monomials]
+    repeated: dict[str, FloatArray]
+    legal: BoolArray
+
+
+def tabulate(
+    space: SearchSpace,
+    costs: Mapping[str, Callable[[Node], Number]] = ADDITIVE,
+    peak_limit: float | None = None,
+) -> list[PartTable]:
+    """Tables of all parts of a space, in order; features are ``costs``, "entropy" and "layers".
+
+    ``peak_limit`` marks picks illegal whose feature maps alone need more bytes at one time.
+    Raises ``IllegalArchitecture`` where a part cannot be at all.
+    """
+    tables: list[PartTable] = []
+    before, size = (space.input[0],), space.input[1:]
+    for part in space.parts:
+        table, size = _tabulate_part(space, part, before, size, costs, peak_limit)
+        tables.append(table)
+        before = tuple(int(w) for w in np.unique(table.width))
+    return tables
+
+
+def _tabulate_part(
+    space: SearchSpace,
+    part: StageSpace,
+    before: tuple[int, ...],
+    size: tuple[int, ...],
+    costs: Mapping[str, Callable[[Node], Number]],
+    peak_limit: float | None,
+) -> tuple[PartTable, tuple[int, ...]]:
+    picks = list(space.options(part))
+    builder = _Builder(part, picks, before, size, costs, peak_limit)
+    for rows in _patterns(picks):
+        builder.add(rows)
+    return builder.finish()
+
+
+def _patterns(picks: list[dict[str, Any]]) -> list[list[int]]:
+    """Rows grouped by structure: everything but numbers above 1, of which whole columns vary."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for row, values in enumerate(picks):
+        structure = tuple("#" if _is_number(v) else (type(v), v) for v in values.values())
+        groups.setdefault(structure, []).append(row)
+    return list(groups.values())
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | Fraction) and not isinstance(value, bool) and value != 1
+
+
+def _column(values: Sequence[Any]) -> Any:
+    """Values of one choice over the rows of a pattern: an array where they are numbers."""
+    if not _is_number(values[0]):
+        return values[0]
+    if all(isinstance(v, int) for v in values):
+        return np.array(values, dtype=np.int64)
+    pairs = [(v.numerator, v.denominator) for v in values]
+    numerators, denominators = np.array(pairs, dtype=np.int64).T
+    return Ratios(numerators, denominators)
+
+
+class _Builder:
+    """Collects the arrays of one part, pattern by pattern."""
+
+    def __init__(
+        self,
+        part: StageSpace,
+        picks: list[dict[str, Any]],
+        before: tuple[int, ...],
+        size: tuple[int, ...],
+        costs: Mapping[str, Callable[[Node], Number]],
+        peak_limit: float | None,
+    ) -> None:
+        self.part, self.picks, self.before, self.size = part, picks, before, size
+        self.costs, self.peak_limit = costs, peak_limit
+        rows = len(picks)
+        self.width = np.zeros(rows, np.int64)
+        self.legal = np.ones((len(before), rows), np.bool_)
+        self.opening: dict[str, dict[int | str, FloatArray]] = {}
+        self.repeated: dict[str, FloatArray] = {}
+        self.output: tuple[int, ...] | None = None
+
+    def add(self, rows: list[int]) -> None:
+        """Trace one pattern: its opening on an unknown width, its repeated block on its own."""
+        columns = {p: _column([self.picks[r][p] for r in rows]) for p in self.picks[rows[0]]}
+        block: Block = fill(self.part.block, columns)
+        unknown = Poly.variable(BEFORE) if len(self.before) > 1 else self.before[0]
+        with collecting() as collected:
+            opening = _trace(self.part.opening(block), Shape(unknown, self.size))
+            output = opening.output.shape
+            repeated = _trace((block,), output) if max(self.part.depth) > 1 else None
+        if self.output not in (None, output.size):
+            raise IllegalArchitecture(f"choices of one stage end at sizes {self.output}, {output.size}")
+        self.output = output.size
+        if not isinstance(output.channels, int | np.ndarray):
+            raise IllegalArchitecture("a stage must say its width: it depends on the one before")
+        self.width[rows] = output.channels
+        self._record(rows, opening, repeated)
+        self._judge(rows, block, collected)
+
+    def _record(self, rows: list[int], opening: Scope, repeated: Scope | None) -> None:
+        for name, value in self._features(opening).items():
+            terms = self.opening.setdefault(name, {})
+            for power, coefficient in _powers(value).items():
+                column = terms.setdefault(power, np.zeros(len(self.picks)))
+                column[rows] = coefficient
+        added = self._features(repeated) if repeated is not None else dict.fromkeys(self.opening, 0)
+        for name, value in added.items():
+            self.repeated.setdefault(name, np.zeros(len(self.picks)))[rows] = value
+
+    def _features(self, scope: Scope) -> dict[str, Number]:
+        own = chain(scope)
+        sums = {
+            name: sum(function(node) for node in scope.nodes())
+            for name, function in self.costs.items()
+        }
+        return sums | {"entropy": own.entropy, "layers": own.layers}
+
+    def _judge(self, rows: list[int], block: Block, collected: Collected) -> None:
+        for mask in collected.masks:
+            self.legal[:, rows] &= np.atleast_1d(mask)
+        if not collected.undecided and self.peak_limit is None:
+            return
+        widths = np.array(self.before, dtype=np.int64)[:, None]
+        with collecting() as exact:
+            opening = _trace(self.part.opening(block), Shape(widths, self.size))
+            own = Shape(self.width[rows], opening.output.shape.size)
+            repeated = _trace((block,), own) if max(self.part.depth) > 1 else None
+        for mask in exact.masks:
+            self.legal[:, rows] &= mask
+        if self.peak_limit is not None:
+            for scope in (opening, repeated):
+                if scope is not None:
+                    self.legal[:, rows] &= peak_memory(scope) <= self.peak_limit
+
+    def finish(self) -> tuple[PartTable, tuple[int, ...]]:
+        assert self.output is not None
+        opening = {name: Monomials(terms) for name, terms in self.opening.items()}
+        positions = Shape(1, self.output).positions
+        table = PartTable(
+            self.part, self.picks, self.before, self.width, positions,
+            opening, self.repeated, self.legal,
+        )  # fmt: skip
+        return table, self.output
+
+
+def _trace(blocks: tuple[Block, ...], x: Shape) -> Scope:
+    g, source = Tracer(), Value("x", x)
+    output = source
+    for i, block in enumerate(blocks):
+        output = g.scope(str(i), block, output)
+    return Scope("", "Stage", (source,), output, tuple(g.children))
+
+
+def _powers(value: Number) -> dict[int | str, Any]:
+    """A polynomial in the width before, as its coefficients by power; log c is the power "log"."""
+    powers: dict[int | str, Any] = {}
+    for monomial, coefficient in Poly.of(value).terms.items():
+        if monomial == ((f"log {BEFORE}", 1),):
+            powers["log"] = coefficient
+        else:
+            powers[dict(monomial).get(BEFORE, 0)] = coefficient
+    return {p: np.asarray(c, dtype=np.float64) for p, c in powers.items()}

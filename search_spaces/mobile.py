@@ -1,0 +1,48 @@
+"""Mobile networks: inverted residuals with squeeze-and-excitation, 1 to 10 million parameters.
+
+DeepMAD's entropy counts a depthwise kernel as nearly free and an expansion as a cost only, so
+left open it always takes the largest kernel and the smallest expansion (docs/spaces.md shows it).
+Both are therefore fixed to what published networks of this budget use: the kernel sizes and the
+expansion of EfficientNet-B0, the activation of MobileNetV3. What is open is where the budget goes:
+width and depth of every stage.
+"""
+
+from fractions import Fraction
+
+from archsearch.blocks.classifier import Classifier
+from archsearch.blocks.inverted_residual import InvertedResidual
+from archsearch.blocks.plain import ConvNormAct
+from archsearch.operators.activation import SiLU
+from archsearch.operators.convolution import Convolution, depthwise
+from archsearch.recipes.squeeze_excitation import SqueezeExcitation
+from archsearch.space import SearchSpace, StageSpace, widths
+
+
+def stage(low: int, high: int, depth: tuple[int, ...], kernel_size: int, stride: int, expansion: int = 6) -> StageSpace:
+    block = InvertedResidual(
+        widths(low, high),
+        expansion=expansion,
+        conv=depthwise(kernel_size),
+        squeeze_excitation=SqueezeExcitation(Fraction(1, 4), activation=SiLU()),
+        activation=SiLU(),
+    )
+    return StageSpace(block, depth, stride)
+
+
+space = SearchSpace(
+    name="mobile",
+    stem=ConvNormAct(widths(16, 32), 2, activation=SiLU()),
+    stages=(
+        stage(16, 32, (1, 2), 3, 1, expansion=1),
+        stage(16, 48, (1, 2, 3, 4), 3, 2),
+        stage(24, 80, (1, 2, 3, 4, 5), 5, 2),
+        stage(48, 144, (1, 2, 3, 4, 5, 6), 3, 2),
+        stage(64, 192, (1, 2, 3, 4, 5, 6), 5, 1),
+        stage(96, 320, (1, 2, 3, 4, 5, 6), 5, 2),
+        StageSpace(ConvNormAct(widths(640, 1536, 128), conv=Convolution(), activation=SiLU())),
+    ),
+    head=Classifier(),
+    macs_per_param=80,
+    effectiveness=0.5,
+    origin="kernel sizes and expansion of EfficientNet-B0; widths and depths around it",
+)
