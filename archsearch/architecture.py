@@ -31,7 +31,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Stage(Recipe):
-    """Blocks in a row, as run-lengths; equal neighbours are merged, so that equal stages are equal."""
+    """Blocks in a row, as run-lengths; equal neighbours are merged: equal stages are equal."""
 
     runs: tuple[Run, ...]
 
@@ -92,7 +92,7 @@ class Architecture(Recipe):
     def kind(self) -> str:
         return "Network"
 
-    def parts(self) -> Iterator[tuple[str, Recipe]]:
+    def parts(self) -> Iterator[tuple[str, Block | Stage]]:
         """Stem, stages and head in order, with their names."""
         if self.stem is not None:
             yield "stem", self.stem
@@ -116,4 +116,5 @@ class Architecture(Recipe):
         names = {f.name for f in fields(self.head)}
         if "classes" not in names:
             raise IllegalArchitecture(f"the head {type(self.head).__name__} has no classes")
-        return replace(self, head=replace(self.head, **{"classes": classes}))
+        changed: dict[str, Any] = {"classes": classes}
+        return replace(self, head=replace(self.head, **changed))

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from .graph import Recipe, Tracer, Value
-from .operator import IllegalArchitecture, Operator, check
+from .operator import Operator, check
 from .operators.convolution import Convolution
 from .operators.merge import Add
 from .operators.normalization import BatchNorm
+from .poly import equal
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,10 @@ def add_shortcut(g: Tracer, block: StagedBlock, x: Value, y: Value, norm: Operat
 
 def check_identity(x: Value, width: int, stride: int = 1) -> None:
     """Raise ``IllegalArchitecture`` where an identity shortcut cannot be."""
-    check(stride == 1, f"a stride of {stride} needs projects=true")
-    if isinstance(x.shape.channels, int) and x.shape.channels != width:
-        raise IllegalArchitecture(f"{x.shape.channels} channels in and {width} out: no identity")
+    check(stride == 1, "a stride of {} needs projects=true", stride)
+    check(
+        equal(x.shape.channels, width),
+        "{} channels in and {} out: the shortcut cannot be the identity",
+        x.shape.channels,
+        width,
+    )

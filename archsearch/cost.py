@@ -5,17 +5,17 @@ The same fold runs on integers, on numpy arrays of candidates and on polynomials
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from .architecture import Architecture, Run, Stage
-from .graph import Node, Recipe, Scope, Value, trace
+from .graph import Node, Recipe, Scope, trace
 from .operator import Shape, Window
-from .poly import Number
+from .poly import Number, Poly
 
 BYTES = 4
 """Bytes per number, float32."""
@@ -28,8 +28,8 @@ class Cost:
     ``params``, ``buffers``: numbers held. ``macs``: multiply-accumulates of convolutions and linear
     layers. ``activations``: output elements of convolutions, linear layers and pools. ``traffic``:
     bytes read and written when every layer reads its inputs and weights once and writes its output
-    once. ``peak_memory``: bytes of the largest set of feature maps alive at one time, layer by layer,
-    without in-place work and without weights. All for float32.
+    once. ``peak_memory``: bytes of the largest set of feature maps alive at one time, layer by
+    layer, without in-place work and without weights. All for float32.
     """
 
     params: Number = 0
@@ -47,8 +47,9 @@ class Cost:
 
     @property
     def intensity(self) -> Number:
-        """MACs per byte moved."""
-        return self.macs / self.traffic if isinstance(self.traffic, int) and self.traffic else 0.0
+        """MACs per byte moved; 0 where nothing moves."""
+        moves = isinstance(self.traffic, np.ndarray) or self.traffic != 0
+        return self.macs / self.traffic if moves else 0.0
 
     @property
     def receptive_field(self) -> int:
@@ -58,12 +59,6 @@ class Cost:
 
     def then(self, other: Cost, times: int = 1) -> Cost:
         """This part followed by ``times`` equal parts."""
-        window = self.window
-        for _ in range(times):
-            reach = window.reach + (other.window.reach - 1) * window.stride
-            window = Window(reach, window.stride * other.window.stride)
-            if other.window == Window():
-                break
         return Cost(
             self.params + times * other.params,
             self.buffers + times * other.buffers,
@@ -71,7 +66,7 @@ class Cost:
             self.activations + times * other.activations,
             self.traffic + times * other.traffic,
             _larger(self.peak_memory, other.peak_memory),
-            window,
+            _after(self.window, other.window, times),
         )
 
     def as_dict(self) -> dict[str, Number]:
@@ -105,9 +100,13 @@ def node_cost(node: Node) -> Cost:
     )
 
 
-def scope_cost(scope: Scope) -> Cost:
-    """Costs of a traced part."""
-    costs = [node_cost(node) for node in scope.nodes()]
+_known_node_cost = lru_cache(maxsize=1 << 16)(node_cost)
+"""For whole numbers: equal layers recur in blocks that differ elsewhere."""
+
+
+def scope_cost(scope: Scope, of_node: Callable[[Node], Cost] = node_cost) -> Cost:
+    """Costs of a traced part, from the costs ``of_node`` gives its layers."""
+    costs = [of_node(node) for node in scope.nodes()]
     return Cost(
         sum(c.params for c in costs),
         sum(c.buffers for c in costs),
@@ -153,11 +152,11 @@ def scope_window(scope: Scope) -> Window:
 def recipe_cost(recipe: Recipe, x: Shape) -> tuple[Cost, Shape]:
     """Costs of one block on one input shape, and its output shape."""
     scope = trace(recipe, x)
-    return scope_cost(scope), scope.output.shape
+    return scope_cost(scope, _known_node_cost), scope.output.shape
 
 
 def runs_cost(runs: Iterable[Run], x: Shape, total: Cost) -> tuple[Cost, Shape]:
-    """Costs of blocks in a row after ``total``; repeated blocks are folded once where they can be."""
+    """Costs of ``total`` and blocks after it; repeated blocks are folded once where they can be."""
     for run in runs:
         left = run.repeats
         while left:
@@ -171,8 +170,7 @@ def cost(architecture: Architecture) -> Cost:
     """Costs of a whole network."""
     total, x = Cost(), Shape(architecture.input[0], architecture.input[1:])
     for _, part in architecture.parts():
-        runs = part.runs if isinstance(part, Stage) else (Run(part),)  # type: ignore[arg-type]
-        total, x = runs_cost(runs, x, total)
+        total, x = runs_cost(part.runs if isinstance(part, Stage) else (Run(part),), x, total)
     return total
 
 
@@ -187,15 +185,16 @@ class Row:
     cost: Cost
 
 
-def cost_rows(architecture: Architecture, level: str = "stage") -> list[Row]:
+def cost_rows(
+    architecture: Architecture, level: Literal["stage", "block", "layer"] = "stage"
+) -> list[Row]:
     """Costs by "stage" (with stem and head), "block" or "layer", in execution order."""
     root = architecture.trace()
-    parts: list[Scope | Node] = [child for child in root.children]
-    if level != "stage":
-        parts = [b for p in parts for b in (p.children if _is_stage(p) else (p,))]  # type: ignore[union-attr]
     if level == "layer":
-        parts = list(root.nodes())
-    return [_row(part) for part in parts]
+        return [_row(node) for node in root.nodes()]
+    if level == "block":
+        return [_row(block) for part in root.children for block in _blocks(part)]
+    return [_row(part) for part in root.children]
 
 
 def node_costs(architecture: Architecture) -> Mapping[str, dict[str, Any]]:
@@ -203,22 +202,31 @@ def node_costs(architecture: Architecture) -> Mapping[str, dict[str, Any]]:
     return {node.name: node_cost(node).as_dict() for node in architecture.trace().nodes()}
 
 
-def _is_stage(part: Scope | Node) -> bool:
-    return isinstance(part, Scope) and part.kind == "Stage"
+def _blocks(part: Scope | Node) -> tuple[Scope | Node, ...]:
+    """The blocks of a stage; of anything else, itself."""
+    return part.children if isinstance(part, Scope) and part.kind == "Stage" else (part,)
 
 
 def _row(part: Scope | Node) -> Row:
     if isinstance(part, Node):
         return Row(part.name, type(part.op).__name__, 1, part.shape, node_cost(part))
-    depth = len(part.children) if part.kind == "Stage" else 1
-    kind = part.kind
-    if depth and part.kind == "Stage":
-        kinds = dict.fromkeys(child.kind for child in part.children if isinstance(child, Scope))
-        kind = " + ".join(kinds)
-    return Row(part.name, kind, depth, part.output.shape, scope_cost(part))
+    blocks = _blocks(part)
+    kinds = dict.fromkeys(block.kind for block in blocks if isinstance(block, Scope))
+    return Row(part.name, " + ".join(kinds), len(blocks), part.output.shape, scope_cost(part))
 
 
 def _larger(a: Number, b: Number) -> Number:
-    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return np.maximum(a, b)
-    return max(a, b) if isinstance(a, int) and isinstance(b, int) else 0
+    """Raises ``TypeError`` for polynomials: the larger of two is not one."""
+    if isinstance(a, Poly) or isinstance(b, Poly):
+        raise TypeError("the larger of two polynomials is no polynomial: no peak of unknowns")
+    return np.maximum(a, b) if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else max(a, b)
+
+
+def _after(first: Window, then: Window, times: int = 1) -> Window:
+    """What ``times`` windows in a row see through the one before them (Araujo et al. 2019)."""
+    if then.stride == 1:
+        steps, stride = times, 1
+    else:
+        stride = then.stride**times
+        steps = (stride - 1) // (then.stride - 1)
+    return Window(first.reach + (then.reach - 1) * first.stride * steps, first.stride * stride)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .graph import Node, Scope
+from .operator import Kind
 from .operators.pooling import GlobalPool
 from .poly import Number, Poly
 
@@ -45,6 +46,21 @@ def chain(scope: Scope) -> Chain:
     """Layers and entropy of a traced part."""
     path = main_path(scope)
     return Chain(len(path), sum(log(node.op.fan_in(*node.x)) for node in path))
+
+
+def is_spatial(scope: Scope) -> bool:
+    """Whether some layer that contracts looks at more than one position."""
+    return any(
+        axis.kind is Kind.TAP and not (isinstance(axis.size, int) and axis.size == 1)
+        for node in scope.nodes()
+        for weight in node.op.weights(*node.x).values()
+        for axis in weight.axes
+    )
+
+
+def squeezes(scope: Scope) -> bool:
+    """Whether some layer gates the map by what it holds on average (global pooling inside)."""
+    return any(isinstance(node.op, GlobalPool) for node in scope.nodes())
 
 
 def log(number: Number) -> Number:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
+from .legality import check_counts
 from .operator import IllegalArchitecture, Operator, Shape
 
 
@@ -29,11 +31,11 @@ class Node:
     op: Operator
     inputs: tuple[Value, ...]
 
-    @property
+    @cached_property
     def x(self) -> tuple[Shape, ...]:
         return tuple(value.shape for value in self.inputs)
 
-    @property
+    @cached_property
     def shape(self) -> Shape:
         return self.op.shape(*self.x)
 
@@ -68,6 +70,9 @@ class Scope:
 class Recipe:
     """Anything made of operators: frozen fields, and ``expand``, which states no cost, no torch."""
 
+    def __post_init__(self) -> None:
+        check_counts(self)
+
     def expand(self, g: Tracer, x: Value) -> Value:
         raise NotImplementedError
 
@@ -88,6 +93,9 @@ class Tracer:
         """Add a layer and return its output."""
         node = Node(self._free(name), op, inputs)
         try:
+            if op.inputs not in (None, len(inputs)):
+                kind = type(op).__name__
+                raise IllegalArchitecture(f"{kind} has {op.inputs} inputs, not {len(inputs)}")
             shape = node.shape
         except IllegalArchitecture as error:
             raise IllegalArchitecture(f"{node.name}: {error}") from None
@@ -132,15 +140,11 @@ def to_networkx(scope: Scope, costs: dict[str, dict[str, Any]] | None = None) ->
 
     graph = networkx.DiGraph()
     for value in scope.inputs:
-        graph.add_node(value.name, operator="Input", shape=(value.shape.channels, *value.shape.size))
+        shape = (value.shape.channels, *value.shape.size)
+        graph.add_node(value.name, operator="Input", shape=shape)
     for node in scope.nodes():
-        shape = node.shape
+        shape = (node.shape.channels, *node.shape.size)
         extra = (costs or {}).get(node.name, {})
-        graph.add_node(
-            node.name,
-            operator=type(node.op).__name__,
-            shape=(shape.channels, *shape.size),
-            **extra,
-        )
+        graph.add_node(node.name, operator=type(node.op).__name__, shape=shape, **extra)
         graph.add_edges_from((value.name, node.name) for value in node.inputs)
     return graph

@@ -6,10 +6,11 @@ is remembered as a mask instead, and one on unknowns is remembered as undecided.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -54,8 +55,22 @@ def collecting() -> Iterator[Collected]:
         _collected.reset(token)
 
 
-def check(condition: Any, message: str) -> None:
-    """Raise ``IllegalArchitecture`` with the message where the condition does not hold."""
+def check_counts(description: object, may_be_zero: Collection[str] = ()) -> None:
+    """Raise ``IllegalArchitecture`` where an integer or ratio among the fields, alone or in a
+    tuple, is zero or negative; fields in ``may_be_zero`` must not be negative."""
+    for name, value in vars(description).items():
+        for number in value if isinstance(value, tuple) else (value,):
+            if type(number) not in (int, Fraction) or number > 0:
+                continue
+            if number < 0 or name not in may_be_zero:
+                kind = type(description).__name__
+                bound = "must not be negative" if name in may_be_zero else "must be above zero"
+                raise IllegalArchitecture(f"{name} of {kind} is {value}; it {bound}")
+
+
+def check(condition: Any, message: str, *values: object) -> None:
+    """Raise ``IllegalArchitecture`` where the condition does not hold; ``message`` is formatted
+    with the values only then, as they may be large arrays."""
     collected = _collected.get()
     if isinstance(condition, Undecided):
         if collected is not None:
@@ -64,6 +79,6 @@ def check(condition: Any, message: str) -> None:
         if collected is not None:
             collected.masks.append(condition)
         elif not condition.all():
-            raise IllegalArchitecture(message)
+            raise IllegalArchitecture(message.format(*values))
     elif not condition:
-        raise IllegalArchitecture(message)
+        raise IllegalArchitecture(message.format(*values))

@@ -7,15 +7,15 @@ An objective is one file in the top-level folder ``objectives/`` (or a user's ow
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
+from statistics import pstdev, pvariance
 from typing import Literal, TypeAlias
 
 from .architecture import Architecture
-from .entropy import Chain, chain
+from .entropy import chain, is_spatial, squeezes
 from .graph import Node, Scope
-from .operators.convolution import Convolution
 from .poly import Number
 from .space import Pick, Point
 
@@ -32,8 +32,10 @@ class Entropy:
     geometric-mean width stays within the space's ``effectiveness``, over the whole network or, with
     ``every_level``, up to the end of every level.
 
-    ``costs`` replaces what budgets count, where a published program counts its own way;
-    ``levels_last`` keeps only that many last stages in the spread.
+    ``costs`` replaces what budgets count, where a published program counts its own way.
+    ``counted_stages`` gives, from the block kinds of the spatial stages, those whose depths count;
+    ``squeezed_resolution`` takes the map for one position from the first squeeze-and-excitation on
+    (both reproduce defects of the released DeepMAD code).
     """
 
     name: str
@@ -42,39 +44,42 @@ class Entropy:
     last_weight: float = 8.0
     spread: Literal["var", "std"] = "var"
     every_level: bool = False
-    counted_stages: Callable[[int], slice] | None = None
+    counted_stages: Callable[[Sequence[str]], slice] = field(default=lambda kinds: slice(None))
+    squeezed_resolution: bool = False
     costs: Mapping[str, NodeCost] | None = None
     origin: str = ""
 
     def weights(self, levels: int) -> tuple[float, ...]:
+        """alpha, one per resolution level."""
         return (*[1.0] * (levels - 1), self.last_weight)
 
     def value(self, architecture: Architecture) -> float:
         """The objective of one network, straight from its definition."""
-        ends, depths = levels(architecture.trace())
+        root = architecture.trace()
+        ends = level_ends(root, self.squeezed_resolution)
         total = sum(
             weight * self.scale * end.entropy * math.log(end.positions * end.channels)
             for weight, end in zip(self.weights(len(ends)), ends, strict=True)
         )
-        return total - self.beta * math.exp(self.spread_of(depths))
+        return total - self.beta * math.exp(self._spread(root))
 
-    def spread_of(self, depths: list[int]) -> float:
-        counted = depths[self.counted_stages(len(depths))] if self.counted_stages else depths
-        mean = sum(counted) / len(counted)
-        variance = sum((d - mean) ** 2 for d in counted) / len(counted)
-        return variance if self.spread == "var" else math.sqrt(variance)
+    def _spread(self, root: Scope) -> float:
+        stages = [part for part in body(root) if part.kind == "Stage" and is_spatial(part)]
+        counted = self.counted_stages([kind_of(stage) for stage in stages])
+        depths = [spatial_depth(stage) for stage in stages[counted]]
+        return pvariance(depths) if self.spread == "var" else pstdev(depths)
 
     def effectiveness(self, architecture: Architecture) -> float:
         """Depth over geometric-mean width, D / exp(mean log fan-in); the largest over the levels
         where every level counts."""
-        ends, _ = levels(architecture.trace())
-        ratios = [end.layers / math.exp(end.entropy / end.layers) for end in ends if end.layers]
+        ends = level_ends(architecture.trace())
+        ratios = [end.layers / math.exp(end.entropy / end.layers) for end in ends]
         return max(ratios) if self.every_level else ratios[-1]
 
 
 @dataclass(frozen=True)
 class LevelEnd:
-    """The end of a resolution level: what came up to there, and its feature map."""
+    """The end of a resolution level: the layers and the entropy up to there, and its map."""
 
     layers: int
     entropy: float
@@ -82,37 +87,35 @@ class LevelEnd:
     positions: int
 
 
-def levels(root: Scope) -> tuple[list[LevelEnd], list[int]]:
-    """Resolution levels of a network (the head left out), and the depths of its spatial stages.
+def body(root: Scope) -> list[Scope]:
+    """Stem and stages of a traced network."""
+    return [c for c in root.children if isinstance(c, Scope) and c.name != "head"]
 
-    A level ends where the next part has a smaller map. A stage is spatial if one of its layers
-    looks at more than one position; a final 1x1 convolution is none.
-    """
-    parts = [c for c in root.children if isinstance(c, Scope) and c.name != "head"]
-    ends, depths, layers, entropy = [], [], 0, 0.0
-    for part, after in [*pairwise(parts), (parts[-1], None)]:
-        own: Chain = chain(part)
+
+def level_ends(root: Scope, squeezed_resolution: bool = False) -> list[LevelEnd]:
+    """Resolution levels of a network, the head left out: a level ends where the next part's map is
+    smaller."""
+    parts, ends, layers, entropy, squeezed = body(root), [], 0, 0.0, False
+    for part, after in zip(parts, [*parts[1:], None], strict=True):
+        own = chain(part)
         layers, entropy = layers + own.layers, entropy + float(own.entropy)
-        if part.kind == "Stage" and is_spatial(part):
-            depths.append(spatial_depth(part))
+        squeezed |= squeezed_resolution and squeezes(part)
         shape = part.output.shape
         if after is None or after.output.shape.size != shape.size:
-            ends.append(LevelEnd(layers, entropy, shape.channels, shape.positions))
-    return ends, depths
+            positions = 1 if squeezed else shape.positions
+            ends.append(LevelEnd(layers, entropy, shape.channels, positions))
+    return ends
 
 
-def is_spatial(part: Scope) -> bool:
-    return any(_looks_around(node) for node in part.nodes())
+def kind_of(stage: Scope) -> str:
+    """Class name of a stage's repeated block."""
+    return [child.kind for child in stage.children if isinstance(child, Scope)][-1]
 
 
 def spatial_depth(stage: Scope) -> int:
     """Blocks of a stage, a downsampling in front of them not counted as one."""
     kinds = [child.kind for child in stage.children if isinstance(child, Scope)]
     return kinds.count(kinds[-1])
-
-
-def _looks_around(node: Node) -> bool:
-    return isinstance(node.op, Convolution) and node.op.kernel_size != 1
 
 
 @dataclass(frozen=True)

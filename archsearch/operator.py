@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from enum import Enum
+from inspect import signature
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from .legality import IllegalArchitecture as IllegalArchitecture
 from .legality import check as check
+from .legality import check_counts
 from .poly import Number
 
 if TYPE_CHECKING:
-    from torch import nn
-
     from .graph import Tracer, Value
 
 
@@ -38,7 +38,7 @@ class Axis(NamedTuple):
 
 @dataclass(frozen=True)
 class Weight:
-    """A tensor an operator holds: its axes, and whether it is trained or only tracked (a buffer)."""
+    """A tensor an operator holds: its axes, and whether it is trained or tracked (a buffer)."""
 
     axes: tuple[Axis, ...]
     trained: bool = True
@@ -110,7 +110,8 @@ class Operator:
 
     A subclass must say ``weights`` (an operator that does not is refused when it is defined, so
     that no layer ever costs nothing by omission), and what differs from the defaults of ``shape``,
-    ``module`` and ``forward``.
+    ``module`` and ``forward``. Each of the five takes one ``Shape`` per input, under names of the
+    subclass's own; the signatures here are open so that it may say how many.
     """
 
     channels: ClassVar[str] = "each"
@@ -122,6 +123,11 @@ class Operator:
     """For a layer torch lacks: a function whose body is one ``nn.Module`` class that uses only
     ``torch`` and ``nn``; it is exported with its source."""
 
+    may_be_zero: ClassVar[frozenset[str]] = frozenset()
+    """Integer fields for which 0 has a meaning; all others count something and are at least 1."""
+    inputs: ClassVar[int | None] = 1
+    """How many inputs it takes, as its ``weights`` say; None for any number."""
+
     known: ClassVar[dict[str, type[Operator]]] = {}
 
     def __init_subclass__(cls, abstract: bool = False) -> None:
@@ -129,27 +135,34 @@ class Operator:
             return
         if cls.weights is Operator.weights:
             raise TypeError(f"operator {cls.__name__} does not say its weights: it would cost zero")
-        if cls.__name__ in Operator.known and Operator.known[cls.__name__].__module__ != cls.__module__:
+        namesake = Operator.known.get(cls.__name__, cls)
+        if namesake.__module__ != cls.__module__:
             raise TypeError(f"two operators are named {cls.__name__}")
         Operator.known[cls.__name__] = cls
+        takes = list(signature(cls.weights).parameters.values())[1:]
+        cls.inputs = None if any(p.kind is p.VAR_POSITIONAL for p in takes) else len(takes)
 
-    def shape(self, *x: Shape) -> Shape:
+    def __post_init__(self) -> None:
+        check_counts(self, self.may_be_zero)
+
+    def shape(self, *x: Any, **named: Any) -> Shape:
         """Output shape from input shapes; raises ``IllegalArchitecture`` where there is none."""
-        return x[0]
+        unchanged: Shape = x[0]
+        return unchanged
 
-    def weights(self, *x: Shape) -> dict[str, Weight]:
+    def weights(self, *x: Any, **named: Any) -> dict[str, Weight]:
         """Names (as in the module's state dict) to weights."""
         raise NotImplementedError
 
-    def module(self, *x: Shape) -> Call | None:
+    def module(self, *x: Any, **named: Any) -> Call | None:
         """The constructor of the layer; None for a function without state."""
         return None
 
-    def forward(self, *x: Shape) -> str:
+    def forward(self, *x: Any, **named: Any) -> str:
         """The line of forward(): ``{module}`` stands for the layer, ``{0}`` for the first input."""
         return "{module}({0})"
 
-    def window(self, *x: Shape) -> Window:
+    def window(self, *x: Any, **named: Any) -> Window:
         """What receptive fields are computed from."""
         return Window()
 
@@ -192,9 +205,13 @@ class Operator:
         return None
 
     def place(self, g: Tracer, name: str, x: Value, **settings: Any) -> Value:
-        """Put this operator into a graph with the fields a block decides (width, stride) filled in."""
+        """Put this operator into a graph with the fields a block decides (width, ...) filled in."""
         return g(name, self.with_(**settings), x)
 
     def with_(self, **settings: Any) -> Operator:
+        """The same operator with other settings; raises ``IllegalArchitecture`` where it has no
+        such field, and so cannot stand where a block needs it."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name in settings:
+            check(name in values, f"{type(self).__name__} has no {name}: it cannot stand here")
         return type(self)(**(values | settings))

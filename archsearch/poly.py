@@ -59,7 +59,7 @@ class Poly:
         return Poly(total)
 
     def __floordiv__(self, other: Number) -> Poly:
-        """Exact division by a single term; rounding belongs to the search grid, not to a formula."""
+        """Exact division by a single term; rounding belongs to the search grid, not to formulas."""
         terms = Poly.of(other).terms
         if len(terms) != 1:
             raise TypeError("a polynomial can only be divided by a single term")
@@ -119,8 +119,30 @@ def scale(width: Number, ratio: Ratio) -> Number:
     if isinstance(ratio.denominator, int) and ratio.denominator == 1:
         return product
     whole = product % ratio.denominator == 0
-    check(whole, f"{ratio} of {width} channels is not a whole number of channels")
+    check(whole, "{} of {} channels is not a whole number of channels", ratio, width)
     return product // ratio.denominator
+
+
+def equal(left: Number, right: Number) -> Any:
+    """Whether two channel counts agree: a truth value, one per candidate, or undecided."""
+    if left is right:
+        return True
+    return Undecided() if isinstance(left, Poly) or isinstance(right, Poly) else left == right
+
+
+def round_down(width: Number, multiple: int) -> Number:
+    """The largest multiple that is at most ``width``, but at least one multiple.
+
+    Raises ``TypeError`` for an unknown width: rounding is no polynomial.
+    """
+    if multiple == 1:
+        return width
+    if isinstance(width, Poly):
+        raise TypeError("rounding needs a known width; refer the ratio to the output width")
+    rounded = width // multiple * multiple
+    if isinstance(rounded, np.ndarray):
+        return np.maximum(rounded, multiple)
+    return max(rounded, multiple)
 
 
 def _divide(coefficient: Number, divisor: Number) -> Number:

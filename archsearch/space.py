@@ -327,5 +327,3 @@ def _open_kernels(tree: Any, sizes: tuple[int, ...]) -> Any:
             if new is not old:
                 changed[f.name] = new
     return replace(tree, **changed) if changed else tree
-
-

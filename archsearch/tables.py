@@ -8,8 +8,9 @@ knows an operator: the same ``expand``, ``params``, ``macs`` run as for a single
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,12 +18,12 @@ import numpy.typing as npt
 
 from .block import Block
 from .cost import node_cost, peak_memory
-from .entropy import chain
+from .entropy import chain, is_spatial, squeezes
 from .graph import Node, Scope, Tracer, Value
 from .legality import Collected, IllegalArchitecture, collecting
 from .operator import Shape
 from .poly import Number, Poly
-from .space import SearchSpace, StageSpace, fill
+from .space import SearchSpace, StageSpace, assignments, fill
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -66,8 +67,10 @@ class Monomials:
 class PartTable:
     """All choices (rows) of one part.
 
-    ``opening`` holds each feature of a part of the least depth, as polynomials in the width before;
-    ``repeated`` (rows,) what every further block adds; ``legal`` (rows,) or (widths before, rows).
+    ``picks`` are the values of the choices, ``width`` (rows,) the channels after the part,
+    ``positions`` the size of its map. ``spatial`` tells a stage that looks at more than one
+    position, ``squeezed`` one with squeeze-and-excitation. ``opening`` holds each feature at depth 1 as polynomials in the width before,
+    ``repeated`` (rows,) what every further block adds; ``legal`` has shape (widths before, rows).
     """
 
     part: StageSpace
@@ -75,6 +78,8 @@ class PartTable:
     before: tuple[int, ...]
     width: IntArray
     positions: int
+    spatial: bool
+    squeezed: bool
     opening: dict[str, Monomials]
     repeated: dict[str, FloatArray]
     legal: BoolArray
@@ -92,32 +97,38 @@ def tabulate(
     """
     tables: list[PartTable] = []
     before, size = (space.input[0],), space.input[1:]
-    for part in space.parts:
-        table, size = _tabulate_part(space, part, before, size, costs, peak_limit)
+    for i, part in enumerate(space.parts):
+        builder = _Builder(part, before, size, costs, peak_limit)
+        for rows in _patterns(part.block):
+            builder.add(rows)
+        table = builder.finish(_follows(space, part, before if i else (0,), builder.width))
+        if part not in space.stages:
+            table = replace(table, spatial=False)
         tables.append(table)
-        before = tuple(int(w) for w in np.unique(table.width))
+        before, size = tuple(int(w) for w in np.unique(table.width)), builder.output
     return tables
 
 
-def _tabulate_part(
-    space: SearchSpace,
-    part: StageSpace,
-    before: tuple[int, ...],
-    size: tuple[int, ...],
-    costs: Mapping[str, Callable[[Node], Number]],
-    peak_limit: float | None,
-) -> tuple[PartTable, tuple[int, ...]]:
-    picks = list(space.options(part))
-    builder = _Builder(part, picks, before, size, costs, peak_limit)
-    for rows in _patterns(picks):
-        builder.add(rows)
-    return builder.finish()
+def _follows(
+    space: SearchSpace, part: StageSpace, before: Sequence[int], width: IntArray
+) -> BoolArray:
+    """Which width may come before which row: (widths before, rows)."""
+    widths, inverse = np.unique(width, return_inverse=True)
+    allowed = [[space.follows(part, b, int(w)) for w in widths] for b in before]
+    return np.array(allowed, dtype=np.bool_)[:, inverse]
 
 
-def _patterns(picks: list[dict[str, Any]]) -> list[list[int]]:
+@lru_cache(maxsize=8)
+def _picks(block: Block) -> list[dict[str, Any]]:
+    """All values of a block's choices; stages often share a block, and large ones take a while."""
+    return list(assignments(block))
+
+
+@lru_cache(maxsize=8)
+def _patterns(block: Block) -> list[list[int]]:
     """Rows grouped by structure: everything but numbers above 1, of which whole columns vary."""
     groups: dict[tuple[Any, ...], list[int]] = {}
-    for row, values in enumerate(picks):
+    for row, values in enumerate(_picks(block)):
         structure = tuple("#" if _is_number(v) else (type(v), v) for v in values.values())
         groups.setdefault(structure, []).append(row)
     return list(groups.values())
@@ -144,37 +155,42 @@ class _Builder:
     def __init__(
         self,
         part: StageSpace,
-        picks: list[dict[str, Any]],
         before: tuple[int, ...],
         size: tuple[int, ...],
         costs: Mapping[str, Callable[[Node], Number]],
         peak_limit: float | None,
     ) -> None:
-        self.part, self.picks, self.before, self.size = part, picks, before, size
+        self.part, self.before, self.size = part, before, size
+        self.picks = _picks(part.block)
         self.costs, self.peak_limit = costs, peak_limit
-        rows = len(picks)
+        rows = len(self.picks)
         self.width = np.zeros(rows, np.int64)
         self.legal = np.ones((len(before), rows), np.bool_)
         self.opening: dict[str, dict[int | str, FloatArray]] = {}
         self.repeated: dict[str, FloatArray] = {}
-        self.output: tuple[int, ...] | None = None
+        self.output: tuple[int, ...] = ()
+        self.spatial = self.squeezed = False
 
     def add(self, rows: list[int]) -> None:
         """Trace one pattern: its opening on an unknown width, its repeated block on its own."""
         columns = {p: _column([self.picks[r][p] for r in rows]) for p in self.picks[rows[0]]}
         block: Block = fill(self.part.block, columns)
         unknown = Poly.variable(BEFORE) if len(self.before) > 1 else self.before[0]
-        with collecting() as collected:
+        with collecting() as collected, np.errstate(divide="ignore", invalid="ignore"):
             opening = _trace(self.part.opening(block), Shape(unknown, self.size))
             output = opening.output.shape
             repeated = _trace((block,), output) if max(self.part.depth) > 1 else None
-        if self.output not in (None, output.size):
-            raise IllegalArchitecture(f"choices of one stage end at sizes {self.output}, {output.size}")
+            self._record(rows, opening, repeated)
+        if self.output not in ((), output.size):
+            raise IllegalArchitecture(
+                f"choices of one stage end at sizes {self.output}, {output.size}"
+            )
         self.output = output.size
         if not isinstance(output.channels, int | np.ndarray):
             raise IllegalArchitecture("a stage must say its width: it depends on the one before")
         self.width[rows] = output.channels
-        self._record(rows, opening, repeated)
+        self.spatial |= is_spatial(opening)
+        self.squeezed |= squeezes(opening)
         self._judge(rows, block, collected)
 
     def _record(self, rows: list[int], opening: Scope, repeated: Scope | None) -> None:
@@ -201,7 +217,7 @@ class _Builder:
         if not collected.undecided and self.peak_limit is None:
             return
         widths = np.array(self.before, dtype=np.int64)[:, None]
-        with collecting() as exact:
+        with collecting() as exact, np.errstate(divide="ignore", invalid="ignore"):
             opening = _trace(self.part.opening(block), Shape(widths, self.size))
             own = Shape(self.width[rows], opening.output.shape.size)
             repeated = _trace((block,), own) if max(self.part.depth) > 1 else None
@@ -212,15 +228,28 @@ class _Builder:
                 if scope is not None:
                     self.legal[:, rows] &= peak_memory(scope) <= self.peak_limit
 
-    def finish(self) -> tuple[PartTable, tuple[int, ...]]:
-        assert self.output is not None
-        opening = {name: Monomials(terms) for name, terms in self.opening.items()}
-        positions = Shape(1, self.output).positions
-        table = PartTable(
-            self.part, self.picks, self.before, self.width, positions,
-            opening, self.repeated, self.legal,
-        )  # fmt: skip
-        return table, self.output
+    def finish(self, follows: BoolArray) -> PartTable:
+        """The table, without rows that no width before allows."""
+        legal = self.legal & follows
+        kept = np.flatnonzero(legal.any(axis=0))
+        if not len(kept):
+            raise IllegalArchitecture(f"no choice of {type(self.part.block).__name__} is legal")
+        opening = {
+            name: Monomials({power: column[kept] for power, column in terms.items()})
+            for name, terms in self.opening.items()
+        }
+        return PartTable(
+            part=self.part,
+            picks=[self.picks[i] for i in kept],
+            before=self.before,
+            width=self.width[kept],
+            positions=Shape(1, self.output).positions,
+            spatial=self.spatial,
+            squeezed=self.squeezed,
+            opening=opening,
+            repeated={name: column[kept] for name, column in self.repeated.items()},
+            legal=legal[:, kept],
+        )
 
 
 def _trace(blocks: tuple[Block, ...], x: Shape) -> Scope:

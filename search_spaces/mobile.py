@@ -18,7 +18,9 @@ from archsearch.recipes.squeeze_excitation import SqueezeExcitation
 from archsearch.space import SearchSpace, StageSpace, widths
 
 
-def stage(low: int, high: int, depth: tuple[int, ...], kernel_size: int, stride: int, expansion: int = 6) -> StageSpace:
+def stage(
+    low: int, high: int, depth: tuple[int, ...], kernel_size: int, stride: int, expansion: int = 6
+) -> StageSpace:
     block = InvertedResidual(
         widths(low, high),
         expansion=expansion,
@@ -43,6 +45,6 @@ space = SearchSpace(
     ),
     head=Classifier(),
     macs_per_param=80,
-    effectiveness=0.5,
+    effectiveness=0.65,
     origin="kernel sizes and expansion of EfficientNet-B0; widths and depths around it",
 )

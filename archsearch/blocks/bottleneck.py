@@ -36,6 +36,6 @@ class Bottleneck(StagedBlock):
         y = conv_norm_act(g, "conv1", Convolution(inner), x, self.norm, self.activation)
         y = conv_norm_act(g, "conv2", conv, y, self.norm, self.activation)
         if self.squeeze_excitation is not None:
-            y = g.scope("se", self.squeeze_excitation.squeeze(x.shape.channels), y)
+            y = g.scope("se", self.squeeze_excitation.within(x), y)
         y = conv_norm_act(g, "conv3", Convolution(self.width), y, residual_norm(self.norm, True))
         return g("act", self.activation, add_shortcut(g, self, x, y, self.norm))

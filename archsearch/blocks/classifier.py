@@ -15,7 +15,7 @@ from ..operators.pooling import GlobalPool
 
 @dataclass(frozen=True)
 class Classifier(Block):
-    """Global pooling, a norm where given, hidden linear layers, and the layer of ``classes`` scores.
+    """Global pooling, a norm where given, hidden linear layers, the layer of ``classes`` scores.
 
     ``pre_norm`` is batch norm and activation before the pooling (DenseNet); without ``pool`` the
     whole map is flattened (VGG).

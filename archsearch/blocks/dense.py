@@ -1,4 +1,4 @@
-"""DenseNet's layer and transition: every layer adds channels beside what it read (Huang et al. 2017)."""
+"""DenseNet's layer and transition: a layer adds channels to what it read (Huang et al. 2017)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Depthwise separable convolution: one filter per channel, then 1x1 (MobileNetV1, Howard et al. 2017)."""
+"""Depthwise separable convolution: one filter per channel, then 1x1 (Howard et al. 2017)."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class FusedInvertedResidual(StagedBlock):
             conv = self.conv.with_(out_channels=inner, stride=self.stride)
             y = conv_norm_act(g, "conv", conv, x, self.norm, self.activation)
             if self.squeeze_excitation is not None:
-                y = g.scope("se", self.squeeze_excitation.squeeze(x.shape.channels), y)
+                y = g.scope("se", self.squeeze_excitation.within(x), y)
             y = conv_norm_act(g, "project", Convolution(self.width), y, last)
         if self.projects:
             return y

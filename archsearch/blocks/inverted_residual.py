@@ -23,6 +23,8 @@ class InvertedResidual(StagedBlock):
     """1x1 to ``expansion`` times the input width, ``conv``, 1x1 to ``width`` without activation.
 
     An expansion of 1 has no first 1x1. Where the block projects there is no shortcut.
+    ``of_output`` refers the expansion to the output width, ``final_activation`` follows the sum:
+    both as in DeepMAD's released blocks.
     """
 
     expansion: Ratio = 6
@@ -30,18 +32,21 @@ class InvertedResidual(StagedBlock):
     squeeze_excitation: SqueezeExcitation | None = None
     norm: Operator = BatchNorm()
     activation: Operator = ReLU6()
+    of_output: bool = False
+    final_activation: bool = False
 
     def expand(self, g: Tracer, x: Value) -> Value:
-        inner, y = scale(x.shape.channels, self.expansion), x
+        y = x
+        inner = scale(self.width if self.of_output else x.shape.channels, self.expansion)
         if self.expansion != 1:
             y = conv_norm_act(g, "expand", Convolution(inner), y, self.norm, self.activation)
         conv = self.conv.with_(out_channels=inner, stride=self.stride)
         y = conv_norm_act(g, "conv", conv, y, self.norm, self.activation)
         if self.squeeze_excitation is not None:
-            y = g.scope("se", self.squeeze_excitation.squeeze(x.shape.channels), y)
+            y = g.scope("se", self.squeeze_excitation.within(x), y)
         last = residual_norm(self.norm, not self.projects)
         y = conv_norm_act(g, "project", Convolution(self.width), y, last)
-        if self.projects:
-            return y
-        check_identity(x, self.width, self.stride)
-        return g("add", Add(), y, x)
+        if not self.projects:
+            check_identity(x, self.width, self.stride)
+            y = g("add", Add(), y, x)
+        return g("act", self.activation, y) if self.final_activation else y

@@ -15,5 +15,5 @@ MODELS: dict[str, Callable[[], Architecture]] = {
 
 
 def get(name: str) -> Architecture:
-    """The published network of that name; raises ``KeyError`` for a name that is not in ``MODELS``."""
+    """The published network of that name; raises ``KeyError`` where ``MODELS`` has none."""
     return MODELS[name]()

@@ -43,7 +43,7 @@ def mobilenetv3_large() -> Architecture:
         ((3, 16, 16, 0, 0, 1),),
         ((3, 64, 24, 0, 0, 2), (3, 72, 24, 0, 0, 1)),
         ((5, 72, 40, 24, 0, 2), (5, 120, 40, 32, 0, 1), (5, 120, 40, 32, 0, 1)),
-        ((3, 240, 80, 0, 1, 2), (3, 200, 80, 0, 1, 1), (3, 184, 80, 0, 1, 1), (3, 184, 80, 0, 1, 1)),
+        ((3, 240, 80, 0, 1, 2), (3, 200, 80, 0, 1, 1), *((3, 184, 80, 0, 1, 1),) * 2),
         ((3, 480, 112, 120, 1, 1), (3, 672, 112, 168, 1, 1)),
         ((5, 672, 160, 168, 1, 2), (5, 960, 160, 240, 1, 1), (5, 960, 160, 240, 1, 1)),
     )  # fmt: skip
@@ -51,11 +51,11 @@ def mobilenetv3_large() -> Architecture:
     for stage in rows:
         runs = []
         for kernel, inner, width, squeezed, hardswish, stride in stage:
-            se = SqueezeExcitation(exact(squeezed, width_in), gate=Hardsigmoid())
+            ratio = exact(squeezed, width_in)
             runs.append(Run(InvertedResidual(
                 width, stride, projects=stride > 1 or width != width_in,
                 expansion=exact(inner, width_in), conv=depthwise(kernel),
-                squeeze_excitation=se if squeezed else None,
+                squeeze_excitation=SqueezeExcitation(ratio, gate=Hardsigmoid()) if ratio else None,
                 activation=Hardswish() if hardswish else ReLU(),
             )))  # fmt: skip
             width_in = width

@@ -30,13 +30,19 @@ class Convolution(Operator):
     padding: int | None = None
     bias: bool = False
     channels = "new"
+    may_be_zero = frozenset({"padding"})
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether it looks at one position only."""
+        return isinstance(self.kernel_size, int) and self.kernel_size == 1
 
     def shape(self, x: Shape) -> Shape:
-        check(x.dimensions > 0, f"a convolution needs a spatial input, not {x}")
+        check(x.dimensions > 0, "a convolution needs a spatial input, not {}", x)
         out = self._out(x)
         self._check_groups(x.channels, out)
         size = tuple(self._size(n, k) for n, k in zip(x.size, self._kernel(x), strict=True))
-        check(all(n > 0 for n in size), f"an input of {x} is smaller than the kernel")
+        check(all(n > 0 for n in size), "an input of {} is smaller than the kernel", x)
         return Shape(out, size)
 
     def _check_groups(self, channels: Number, out: Number) -> None:
@@ -44,9 +50,9 @@ class Convolution(Operator):
             return
         check(self.groups is None or self.group_size is None, "give groups or group_size, not both")
         parts = self.groups if self.groups is not None else self.group_size
-        check(channels % parts == 0, f"{channels} channels do not split evenly by {parts}")
+        check(channels % parts == 0, "{} channels do not split evenly by {}", channels, parts)
         groups = channels // self._inputs_per_group(Shape(channels))
-        check(out % groups == 0, f"{out} output channels do not split into {groups} groups")
+        check(out % groups == 0, "{} output channels do not split into {} groups", out, groups)
 
     def weights(self, x: Shape) -> dict[str, Weight]:
         grouped = self.groups is not None or self.group_size is not None
@@ -82,8 +88,12 @@ class Convolution(Operator):
 
     def _kernel(self, x: Shape) -> tuple[Number, ...]:
         if isinstance(self.kernel_size, tuple):
-            check(len(self.kernel_size) == x.dimensions,
-                  f"kernel_size {self.kernel_size} does not fit {x.dimensions} spatial dimensions")
+            check(
+                len(self.kernel_size) == x.dimensions,
+                "kernel_size {} does not fit {} spatial dimensions",
+                self.kernel_size,
+                x.dimensions,
+            )
             return self.kernel_size
         return (self.kernel_size,) * x.dimensions
 
@@ -96,10 +106,14 @@ class Convolution(Operator):
 
     def _size(self, n: int, kernel: Number) -> int:
         if self.padding is None:
-            check(kernel % 2 == 1 if isinstance(kernel, int) else True,
-                  f"kernel_size {kernel} is even: say its padding")
+            check(
+                kernel % 2 == 1,
+                "kernel_size {} is even: say its padding",
+                kernel,
+            )
             return (n - 1) // self.stride + 1
-        return (n + 2 * self.padding - self.dilation * (kernel - 1) - 1) // self.stride + 1
+        last: int = n + 2 * self.padding - self.dilation * (kernel - 1) - 1
+        return last // self.stride + 1
 
 
 def depthwise(kernel_size: int = 3, dilation: int = 1) -> Convolution:

@@ -16,7 +16,7 @@ class Linear(Operator):
     channels = "new"
 
     def shape(self, x: Shape) -> Shape:
-        check(x.dimensions == 0, f"a linear layer needs a feature vector, not {x}: flatten first")
+        check(x.dimensions == 0, "a linear layer needs a feature vector, not {}: flatten first", x)
         return Shape(self.out_features)
 
     def weights(self, x: Shape) -> dict[str, Weight]:

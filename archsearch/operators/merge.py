@@ -6,16 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..operator import Call, IllegalArchitecture, Operator, Shape, Weight, check, per_channel
+from ..poly import equal
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
 def _same(x: Shape, y: Shape) -> Shape:
-    alike = isinstance(x.channels, int) and isinstance(y.channels, int)
-    check(not alike or x.channels == y.channels,
-          f"branches of {x.channels} and {y.channels} channels do not meet")
-    check(x.size == y.size, f"branches of size {x} and {y} do not meet")
+    check(
+        equal(x.channels, y.channels),
+        "branches of {} and {} channels do not meet",
+        x.channels,
+        y.channels,
+    )
+    check(x.size == y.size, "branches of size {} and {} do not meet", x, y)
     return x
 
 
@@ -55,7 +59,9 @@ class Concat(Operator):
     channels = "concat"
 
     def shape(self, *x: Shape) -> Shape:
-        check(all(shape.size == x[0].size for shape in x), "branches of different sizes do not meet")
+        check(
+            all(shape.size == x[0].size for shape in x), "branches of different sizes do not meet"
+        )
         return Shape(sum(shape.channels for shape in x), x[0].size)
 
     def weights(self, *x: Shape) -> dict[str, Weight]:
@@ -72,6 +78,7 @@ class Split(Operator):
     start: int
     stop: int
     channels = "split"
+    may_be_zero = frozenset({"start"})
 
     def shape(self, x: Shape) -> Shape:
         if isinstance(x.channels, int) and not 0 <= self.start < self.stop <= x.channels:

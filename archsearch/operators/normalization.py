@@ -78,7 +78,8 @@ def _global_response_norm() -> type[nn.Module]:
             share = norm / (norm.mean(dim=1, keepdim=True) + self.eps)
             along = (-1, *[1] * (x.dim() - 2))
             response = x * share.view(len(x), *along)
-            return x + self.weight.view(along) * response + self.bias.view(along)
+            y: Tensor = x + self.weight.view(along) * response + self.bias.view(along)
+            return y
 
     return GlobalResponseNorm
 

@@ -14,12 +14,13 @@ class _Pool(Operator, abstract=True):
     stride: int = 2
     padding: int = 0
     stored = True
+    may_be_zero = frozenset({"padding"})
     function: ClassVar[str]
 
     def shape(self, x: Shape) -> Shape:
-        check(x.dimensions > 0, f"pooling needs a spatial input, not {x}")
+        check(x.dimensions > 0, "pooling needs a spatial input, not {}", x)
         size = tuple((n + 2 * self.padding - self.kernel_size) // self.stride + 1 for n in x.size)
-        check(all(n > 0 for n in size), f"an input of {x} is smaller than the pooling window")
+        check(all(n > 0 for n in size), "an input of {} is smaller than the pooling window", x)
         check(2 * self.padding <= self.kernel_size, "padding is more than half the window")
         return Shape(x.channels, size)
 
@@ -54,7 +55,7 @@ class GlobalPool(Operator):
     """The mean of each channel over the whole map; the map keeps its dimensions, each of size 1."""
 
     def shape(self, x: Shape) -> Shape:
-        check(x.dimensions > 0, f"pooling needs a spatial input, not {x}")
+        check(x.dimensions > 0, "pooling needs a spatial input, not {}", x)
         return Shape(x.channels, (1,) * x.dimensions)
 
     def weights(self, x: Shape) -> dict[str, Weight]:

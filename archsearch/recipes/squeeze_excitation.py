@@ -1,4 +1,4 @@
-"""Squeeze-and-excitation: every channel gated by what all channels hold on average (Hu et al. 2018)."""
+"""Squeeze-and-excitation: each channel gated by the average of all channels (Hu et al. 2018)."""
 
 from __future__ import annotations
 
@@ -11,43 +11,54 @@ from ..operators.activation import ReLU, Sigmoid
 from ..operators.convolution import Convolution
 from ..operators.merge import Multiply
 from ..operators.pooling import GlobalPool
-from ..poly import Number, Ratio, scale
+from ..poly import Number, Ratio, round_down, scale
 
 
 @dataclass(frozen=True)
 class SqueezeExcitation(Recipe):
-    """Global pool, 1x1 to ``ratio`` times the width of the block's input, 1x1 back, gate, multiply.
+    """Global pool, 1x1 to the squeezed width, 1x1 back, gate, multiply.
 
-    The ratio refers to the block's input, as in EfficientNet and RegNetY: that is also the width
-    of ``x`` unless the block says otherwise through ``squeeze``.
+    The squeezed width is ``ratio`` times the width of the block's input (EfficientNet, RegNetY) or,
+    with ``of_inner``, of the map that is gated; with ``multiple`` it is rounded down to a multiple,
+    never below one. With a ``norm`` both 1x1 convolutions are normalised and have no bias.
     """
 
     ratio: Ratio = Fraction(1, 4)
     activation: Operator = ReLU()
     gate: Operator = Sigmoid()
+    norm: Operator | None = None
+    of_inner: bool = False
+    multiple: int = 1
 
-    def squeeze(self, width: Number) -> _Squeeze:
-        """The recipe for a block whose input has ``width`` channels."""
-        return _Squeeze(scale(width, self.ratio), self.activation, self.gate)
+    def within(self, block_input: Value) -> _Squeeze:
+        """The recipe inside a block that has this input."""
+        return _Squeeze(self, block_input.shape.channels)
 
     def expand(self, g: Tracer, x: Value) -> Value:
-        return self.squeeze(x.shape.channels).expand(g, x)
+        return self.within(x).expand(g, x)
 
 
 @dataclass(frozen=True)
 class _Squeeze(Recipe):
-    squeezed: Number
-    activation: Operator
-    gate: Operator
+    settings: SqueezeExcitation
+    block_input: Number
 
     @property
     def kind(self) -> str:
         return "SqueezeExcitation"
 
     def expand(self, g: Tracer, x: Value) -> Value:
+        own, channels = self.settings, x.shape.channels
+        squeezed = scale(channels if own.of_inner else self.block_input, own.ratio)
+        squeezed = round_down(squeezed, own.multiple)
         y = g("pool", GlobalPool(), x)
-        y = g("reduce", Convolution(self.squeezed, bias=True), y)
-        y = g("activation", self.activation, y)
-        y = g("expand", Convolution(x.shape.channels, bias=True), y)
-        y = g("gate", self.gate, y)
+        y = self._pointwise(g, "reduce", squeezed, y)
+        y = g("activation", own.activation, y)
+        y = self._pointwise(g, "expand", channels, y)
+        y = g("gate", own.gate, y)
         return g("scale", Multiply(), x, y)
+
+    def _pointwise(self, g: Tracer, name: str, channels: Number, x: Value) -> Value:
+        norm = self.settings.norm
+        y = g(name, Convolution(channels, bias=norm is None), x)
+        return y if norm is None else g(f"{name}_norm", norm, y)

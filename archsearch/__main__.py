@@ -1,0 +1,5 @@
+"""``python -m archsearch`` is the command ``archsearch``."""
+
+from .cli import entry
+
+entry()

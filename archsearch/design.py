@@ -1,0 +1,257 @@
+"""From budgets to the proven-best network of a space: the library's first call.
+
+    from archsearch import design
+    best = design("5M-params").networks[0].architecture
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from .architecture import Architecture
+from .budget import Budget, parse_budgets
+from .errors import InfeasibleBudget, UserError
+from .explorers.program import PEAK, SpaceProgram, space_program
+from .legality import IllegalArchitecture
+from .loading import find_objective, find_space
+from .objectives import Objective
+from .solver import Solution, ranges, solve
+from .space import Point, SearchSpace
+
+REFERENCE_POSITIONS = 224 * 224
+"""The input at which ``SearchSpace.macs_per_param`` holds."""
+
+ROOM = 1.5
+"""A default budget is at least this multiple of the smallest value the space can reach."""
+
+Progress = Callable[[float, float | None, float, int], None]
+"""Called with seconds, best value so far (None: none yet), proven bound, nodes."""
+
+
+@dataclass(frozen=True)
+class Designed:
+    """One network: ``gap`` is how far the proven bound lies above its value, relative to it."""
+
+    architecture: Architecture
+    point: Point
+    value: float
+    gap: float
+
+
+@dataclass(frozen=True)
+class Design:
+    """The answer: the best network first, then (with ``count``) other good ones unlike it.
+
+    ``bound``: no network of the space within the budgets has a larger objective value.
+    ``default_budgets``: costs whose budget came from the space. ``ranges``: cost to the smallest
+    and largest value the space can reach. ``shadow_prices``: what one more unit of a budget would
+    add to the objective, about. ``trace``: seconds, best value, bound.
+    """
+
+    networks: tuple[Designed, ...]
+    bound: float
+    status: str
+    budgets: tuple[Budget, ...]
+    default_budgets: tuple[str, ...]
+    ranges: Mapping[str, tuple[float, float]]
+    shadow_prices: Mapping[str, float]
+    trace: tuple[tuple[float, float | None, float], ...]
+    nodes: int
+    space_name: str
+    objective_name: str
+    seed: int
+    seconds: float
+
+    @property
+    def best(self) -> Designed:
+        return self.networks[0]
+
+    @property
+    def value(self) -> float:
+        return self.best.value
+
+    @property
+    def gap(self) -> float:
+        return self.best.gap
+
+
+def design(
+    budgets: str | Sequence[str | Budget],
+    space: str | SearchSpace = "mobile",
+    objective: str | Objective = "deepmad",
+    *,
+    input: tuple[int, ...] = (3, 224, 224),
+    classes: int = 1000,
+    kernel_sizes: tuple[int, ...] | None = None,
+    gap: float = 0.01,
+    time_limit: float = 60.0,
+    count: int = 1,
+    seed: int = 0,
+    workers: int | None = None,
+    on_progress: Progress | None = None,
+) -> Design:
+    """The network of ``space`` with the largest ``objective`` within ``budgets``, and a proof.
+
+    Stops at a proven relative ``gap`` or after ``time_limit`` seconds. Raises ``UserError`` for what
+    cannot be understood and ``InfeasibleBudget`` where nothing meets the budgets; an interrupt
+    returns the best network so far, or is raised where there is none yet.
+    """
+    start = time.perf_counter()
+    chosen = find_space(space) if isinstance(space, str) else space
+    goal = find_objective(objective) if isinstance(objective, str) else objective
+    chosen = prepared(chosen, input, classes, kernel_sizes)
+    given = _as_budgets(budgets)
+    reach = reachable(chosen, goal, given)
+    filled, defaults = with_defaults(chosen, given, reach)
+    _check_single_budgets(filled, reach)
+    problem = _program(chosen, goal, filled)
+    solution = solve(
+        problem.program,
+        gap=gap,
+        time_limit=time_limit,
+        seed=seed,
+        count=count,
+        workers=workers or 1,
+        on_progress=on_progress,
+    )
+    if solution.infeasibility is not None:
+        raise InfeasibleBudget(_infeasible(filled, solution))
+    return Design(
+        networks=_networks(problem, solution),
+        bound=solution.bound,
+        status=solution.status,
+        budgets=filled,
+        default_budgets=defaults,
+        ranges=reach,
+        shadow_prices=dict(solution.multipliers),
+        trace=tuple(solution.trace),
+        nodes=solution.nodes,
+        space_name=chosen.name,
+        objective_name=goal.name,
+        seed=seed,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def prepared(
+    space: SearchSpace,
+    input: tuple[int, ...],
+    classes: int,
+    kernel_sizes: tuple[int, ...] | None,
+) -> SearchSpace:
+    """The space for this input, number of classes and, where given, kernel sizes."""
+    space = space.with_input(input).with_classes(classes)
+    return space if kernel_sizes is None else space.with_kernel_sizes(kernel_sizes)
+
+
+def reachable(
+    space: SearchSpace, objective: Objective, budgets: Sequence[Budget] = ()
+) -> dict[str, tuple[float, float]]:
+    """Smallest and largest params, MACs and budgeted costs that networks of the space can have."""
+    costs = dict.fromkeys(("params", "macs", *(b.cost for b in budgets if b.cost != PEAK)))
+    unlimited = {name: float("inf") for name in costs}
+    problem = _unlimited(space, objective, tuple(unlimited))
+    found = ranges(problem.program)
+    return {name: found[name] for name in costs}
+
+
+def with_defaults(
+    space: SearchSpace, budgets: Sequence[Budget], reach: Mapping[str, tuple[float, float]]
+) -> tuple[tuple[Budget, ...], tuple[str, ...]]:
+    """The budgets, with the missing one of params and MACs from what the family usually spends."""
+    named = {budget.cost: budget.limit for budget in budgets}
+    if space.macs_per_param is None or len({"params", "macs"} & set(named)) != 1:
+        return tuple(budgets), ()
+    ratio = space.macs_per_param * prod(space.input[1:]) / REFERENCE_POSITIONS
+    missing = "macs" if "params" in named else "params"
+    usual = named["params"] * ratio if missing == "macs" else named["macs"] / ratio
+    limit = int(max(usual, ROOM * reach[missing][0]))
+    return (*budgets, Budget(missing, limit)), (missing,)
+
+
+def _as_budgets(budgets: str | Sequence[str | Budget]) -> tuple[Budget, ...]:
+    if isinstance(budgets, str):
+        return parse_budgets(budgets)
+    texts = [b for b in budgets if isinstance(b, str)]
+    given = (*(b for b in budgets if isinstance(b, Budget)), *parse_budgets(texts))
+    if not given:
+        raise UserError("no budget: give at least one, such as 5M-params")
+    return given
+
+
+def _unlimited(space: SearchSpace, objective: Objective, costs: Sequence[str]) -> SpaceProgram:
+    return _space_program(space, objective, dict.fromkeys(costs, 1e300))
+
+
+def _program(
+    space: SearchSpace, objective: Objective, budgets: Sequence[Budget]
+) -> SpaceProgram:
+    limits = {budget.cost: float(budget.limit) for budget in budgets}
+    try:
+        return _space_program(space, objective, limits)
+    except InfeasibleBudget:
+        raise
+    except UserError:
+        if PEAK not in limits:
+            raise
+    smallest = smallest_peak(space, objective)
+    peak = next(b for b in budgets if b.cost == PEAK)
+    raise InfeasibleBudget(
+        f"budget {peak}: the smallest peak memory space {space.name} can reach is {smallest:,} bytes"
+    )
+
+
+def _space_program(
+    space: SearchSpace, objective: Objective, limits: Mapping[str, float]
+) -> SpaceProgram:
+    try:
+        return space_program(space, objective, limits)
+    except IllegalArchitecture as error:
+        size = "x".join(map(str, space.input))
+        raise UserError(f"space {space.name} at input {size}: {error}") from None
+    except KeyError as error:
+        raise UserError(f"objective {objective.name} does not count {error.args[0]}") from None
+
+
+def smallest_peak(space: SearchSpace, objective: Objective) -> int:
+    """The smallest peak memory in bytes that a network of the space can have, by bisection."""
+    low, high = 0, 1 << 50
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            space_program(space, objective, {PEAK: middle})
+        except IllegalArchitecture:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _check_single_budgets(
+    budgets: Sequence[Budget], reach: Mapping[str, tuple[float, float]]
+) -> None:
+    for budget in budgets:
+        if budget.cost in reach and budget.limit < reach[budget.cost][0]:
+            smallest = reach[budget.cost][0]
+            raise InfeasibleBudget(
+                f"budget {budget}: the smallest {budget.unit} this space can reach is {smallest:,.0f}"
+            )
+
+
+def _infeasible(budgets: Sequence[Budget], solution: Solution) -> str:
+    assert solution.infeasibility is not None
+    limits = " and ".join(str(budget) for budget in budgets)
+    return f"no network of this space meets {limits}: {solution.infeasibility.message}"
+
+
+def _networks(problem: SpaceProgram, solution: Solution) -> tuple[Designed, ...]:
+    designed = []
+    for candidate in solution.solutions:
+        point = problem.point(candidate.assignment)
+        value = candidate.value
+        gap = (solution.bound - value) / abs(value)
+        designed.append(Designed(problem.space.build(point), point, value, gap))
+    return tuple(designed)

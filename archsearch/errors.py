@@ -1,0 +1,36 @@
+"""What can go wrong, in one tree.
+
+ArchsearchError
+    UserError                  what a person gave cannot be used: one line, exit code 2
+        BadFile                a file or text that does not describe what it should
+        InfeasibleBudget       a budget that nothing in the space can meet
+        IllegalArchitecture    (legality.py) a description that no network can have
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ArchsearchError(Exception):
+    """Anything this package raises on purpose."""
+
+
+class UserError(ArchsearchError):
+    """What was given cannot be used; the message is one line that names it and the way out."""
+
+
+class BadFile(UserError, ValueError):
+    """A file that cannot be read as what it should be; the message names file, field and value."""
+
+
+class InfeasibleBudget(UserError, ValueError):
+    """A budget that nothing in the space can meet; the message names the smallest reachable one."""
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """The way out of an unknown name: the nearest known one, or all of them."""
+    names = sorted(known)
+    near = get_close_matches(name[:80], names, 1)
+    return f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none'}"

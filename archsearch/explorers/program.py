@@ -1,0 +1,230 @@
+"""The mathematical program of a search space and an objective, and the way back from its solution.
+
+Every part of a space becomes a slot of a chain program; its tables come from ``tables.tabulate``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from ..objectives import Additive, Entropy, Objective
+from ..solver.chain import Assignment, Effectiveness, Evenness, Product, Program, Slot
+from ..space import Pick, Point, SearchSpace
+from ..tables import ADDITIVE, FloatArray, IntArray, PartTable, tabulate
+
+PEAK = "peak_memory"
+"""The one cost that is a largest value and not a sum: it decides which choices are legal."""
+
+
+@dataclass(frozen=True, eq=False)
+class SpaceProgram:
+    """A chain program with what leads from its assignments back to points of the space.
+
+    ``values[slot][choice]`` are the values of the part's choices; the assignment adds the depth.
+    """
+
+    space: SearchSpace
+    program: Program
+    values: tuple[tuple[dict[str, object], ...], ...]
+
+    def point(self, assignment: Assignment) -> Point:
+        return tuple(
+            Pick(tuple(values[choice].items()), depth)
+            for values, (choice, depth) in zip(self.values, assignment, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a slot: for each its row in the part's table and its range of depths, shape (rows,)."""
+
+    row: IntArray
+    lo: IntArray
+    hi: IntArray
+
+
+def space_program(
+    space: SearchSpace, objective: Objective, budgets: Mapping[str, float]
+) -> SpaceProgram:
+    """The program that maximises ``objective`` over ``space`` within ``budgets`` (cost to limit).
+
+    Costs are those of ``tables.ADDITIVE`` (or the objective's own) and "peak_memory". Raises
+    ``KeyError`` for another cost, ``IllegalArchitecture`` where the space has no legal part.
+    """
+    own = objective.costs if isinstance(objective, Entropy) else None
+    costs = ADDITIVE if own is None else own
+    additive = {name: limit for name, limit in budgets.items() if name != PEAK}
+    counted = {name: costs[name] for name in dict.fromkeys(("params", "macs", *additive))}
+    tables = tabulate(space, counted, budgets.get(PEAK))
+    if isinstance(objective, Additive):
+        program, rows = _additive_program(objective, tables, tuple(counted), additive)
+    else:
+        program, rows = _entropy_program(
+            objective, tables, tuple(counted), additive, space.effectiveness
+        )
+    values = tuple(tuple(t.picks[i] for i in r.row) for t, r in zip(tables, rows, strict=True))
+    return SpaceProgram(space, program, values)
+
+
+def _entropy_program(
+    objective: Entropy,
+    tables: Sequence[PartTable],
+    costs: tuple[str, ...],
+    budgets: Mapping[str, float],
+    effectiveness: float,
+) -> tuple[Program, list[_Rows]]:
+    features = (*costs, "entropy", "layers")
+    rows = [_depth_ranges(table) for table in tables]
+    slots = [_slot(table, r, features) for table, r in zip(tables, rows, strict=True)]
+    ends = _level_ends(tables)
+    products = tuple(
+        Product(end, weight * objective.scale * _level(objective, tables[: end + 1]))
+        for end, weight in zip(ends, objective.weights(len(ends)), strict=True)
+    )
+    stages = [i for i, table in enumerate(tables) if table.spatial]
+    stages = stages[objective.counted_stages([_kind(tables[i]) for i in stages])]
+    checked = ends if objective.every_level else ends[-1:]
+    program = Program(
+        tuple(slots),
+        features,
+        budgets,
+        products,
+        Evenness(objective.beta, tuple((i,) for i in stages), objective.spread),
+        tuple(Effectiveness(end, effectiveness, kappa=1.0) for end in checked),
+        entropy="entropy",
+        layers="layers",
+    )
+    return program, rows
+
+
+def _level(objective: Entropy, tables: Sequence[PartTable]) -> FloatArray:
+    """log(r^2 c) for every width the last of these parts can end with."""
+    squeezed = objective.squeezed_resolution and any(table.squeezed for table in tables)
+    positions = 1 if squeezed else tables[-1].positions
+    level: FloatArray = np.log(np.unique(tables[-1].width).astype(np.float64) * positions)
+    return level
+
+
+def _kind(table: PartTable) -> str:
+    return type(table.part.block).__name__
+
+
+def _level_ends(tables: Sequence[PartTable]) -> list[int]:
+    """Parts after which the map gets smaller, and the last before the head."""
+    body = tables[:-1]
+    ends = [i for i, (a, b) in enumerate(pairwise(body)) if a.positions != b.positions]
+    return [*ends, len(body) - 1]
+
+
+def _depth_ranges(table: PartTable) -> _Rows:
+    """Every pick once per run of neighbouring depths, sorted by width; illegal ones left out."""
+    runs: list[list[int]] = []
+    for depth in sorted(table.part.depth):
+        if runs and depth == runs[-1][-1] + 1:
+            runs[-1].append(depth)
+        else:
+            runs.append([depth])
+    return _repeat(table, [run[0] for run in runs], [run[-1] for run in runs])
+
+
+def _single_depths(table: PartTable) -> _Rows:
+    """Every pick once per depth."""
+    depths = sorted(table.part.depth)
+    return _repeat(table, depths, depths)
+
+
+def _repeat(table: PartTable, lo: list[int], hi: list[int]) -> _Rows:
+    order = np.argsort(table.width, kind="stable")
+    times = len(order)
+    return _Rows(np.repeat(order, len(lo)), np.tile(lo, times), np.tile(hi, times))
+
+
+def _slot(table: PartTable, rows: _Rows, features: Sequence[str]) -> Slot:
+    powers = sorted({0, *(p for f in features for p in table.opening[f].terms)}, key=str)
+    before = np.array(table.before, dtype=np.float64)
+    basis = np.stack([np.log(before) if p == "log" else before ** float(p) for p in powers], axis=1)
+    first = np.zeros((len(rows.row), len(powers), len(features)))
+    rest = np.zeros((len(rows.row), len(features)))
+    for column, name in enumerate(features):
+        rest[:, column] = table.repeated[name][rows.row]
+        for power, coefficient in table.opening[name].terms.items():
+            first[:, powers.index(power), column] = coefficient[rows.row]
+        first[:, powers.index(0), column] += (rows.lo - 1) * rest[:, column]
+    out = np.unique(table.width)
+    legal = table.legal[:, rows.row]
+    lowest, highest = legal.argmax(axis=0), len(legal) - 1 - legal[::-1].argmax(axis=0)
+    intervals = bool((legal.sum(axis=0) == highest - lowest + 1).all())
+    return Slot(
+        out_states=len(out),
+        out_state=np.searchsorted(out, table.width[rows.row]),
+        lo=rows.lo,
+        hi=rows.hi,
+        basis=basis,
+        first=first,
+        rest=rest,
+        state_lo=lowest,
+        state_hi=highest,
+        allowed=None if intervals else legal,
+        name=_kind(table),
+    )
+
+
+def _additive_program(
+    objective: Additive,
+    tables: Sequence[PartTable],
+    costs: tuple[str, ...],
+    budgets: Mapping[str, float],
+) -> tuple[Program, list[_Rows]]:
+    """Every pick with its depth is a choice; where pairs count, also a state of its own."""
+    rows = [_single_depths(table) for table in tables]
+    slots: list[Slot] = []
+    before: list[Pick] = []
+    for index, (table, r) in enumerate(zip(tables, rows, strict=True)):
+        picks = [
+            Pick(tuple(table.picks[row].items()), int(depth))
+            for row, depth in zip(r.row, r.lo, strict=True)
+        ]
+        scores = np.array([objective.stage_score(index, pick) for pick in picks])
+        slot = _with_score(_slot(table, r, costs), scores)
+        if objective.pair_score is not None:
+            slot = _with_pairs(slot, index, slots[-1:], before, picks, objective.pair_score)
+        slots.append(slot)
+        before = picks
+    if objective.pair_score is not None:
+        slots = [replace(s, out_state=np.arange(s.choices), out_states=s.choices) for s in slots]
+    return Program(tuple(slots), (*costs, "score"), budgets, score="score"), rows
+
+
+def _with_score(slot: Slot, scores: FloatArray) -> Slot:
+    """The slot with one more feature, the same for every width before."""
+    constant = int(np.flatnonzero((slot.basis == 1.0).all(axis=0))[0])
+    column = np.zeros((*slot.first.shape[:2], 1))
+    column[:, constant, 0] = scores
+    first = np.concatenate([slot.first, column], axis=2)
+    rest = np.concatenate([slot.rest, np.zeros((slot.choices, 1))], axis=1)
+    return replace(slot, first=first, rest=rest)
+
+
+def _with_pairs(
+    slot: Slot,
+    index: int,
+    previous: Sequence[Slot],
+    before: Sequence[Pick],
+    picks: Sequence[Pick],
+    score: Callable[[int, Pick, Pick], float],
+) -> Slot:
+    """The slot with the previous picks as its in-states, and the score of each pair of picks."""
+    if not previous:
+        return slot
+    state = previous[0].out_state
+    dense = np.einsum("sr,jrf->jsf", slot.basis, slot.first)[:, state]
+    dense[:, :, -1] += [[score(index, a, b) for a in before] for b in picks]
+    inside = (slot.state_lo <= state[:, None]) & (state[:, None] <= slot.state_hi)
+    allowed = inside if slot.allowed is None else inside & slot.allowed[state]
+    return replace(
+        slot, basis=np.eye(len(before)), first=dense, state_lo=None, state_hi=None, allowed=allowed
+    )

@@ -1,0 +1,228 @@
+"""What a name or path on the command line stands for: a space, an objective, an architecture.
+
+Spaces and objectives are Python files that assign ``space`` or ``objective``: the shipped ones are
+found by name (in a checkout at its top level, in an installed wheel inside the package), a user's
+own by path.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from traceback import extract_tb
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, cast
+
+from .errors import BadFile, UserError, suggestion
+
+if TYPE_CHECKING:
+    from .architecture import Architecture
+    from .objectives import Objective
+    from .space import SearchSpace
+
+FOLDERS = {"space": "search_spaces", "objective": "objectives"}
+"""What a file assigns to the shipped folder such files lie in."""
+
+_loaded: set[str] = set()
+"""Files loaded by path or name, so that an error raised later inside one can be told as its own."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a listing: a shipped file's name, its first line, what it holds or why not."""
+
+    name: str
+    summary: str
+    value: Any = None
+    problem: str = ""
+
+
+def find_space(name: str) -> SearchSpace:
+    """The shipped space of that name, or the one in the file of that path.
+
+    Raises ``UserError`` for an unknown name and ``BadFile`` for a file that cannot be used.
+    """
+    from .space import SearchSpace
+
+    return cast(SearchSpace, _find("space", name))
+
+
+def find_objective(name: str) -> Objective:
+    """The shipped objective of that name, or the one in the file of that path; raises like
+    ``find_space``."""
+    from .objectives import Objective
+
+    return cast(Objective, _find("objective", name))
+
+
+def find_architecture(name: str, runs: str | Path = "runs") -> Architecture:
+    """An architecture file, a run's folder, a run's name under ``runs`` or a published model's name,
+    looked for in this order. Raises ``UserError``, or ``BadFile`` for a file that holds none."""
+    from . import models
+    from .serialization import read_architecture
+
+    given = _path(name)
+    for path in (given, given / "architecture.json", _path(runs) / name / "architecture.json"):
+        if _is_file(path):
+            return read_architecture(path)
+    if name in models.MODELS:
+        return models.get(name)
+    if _is_path(name):
+        raise UserError(f"{_short(name)}: no such architecture file or run")
+    known = [*models.MODELS, *run_names(runs)]
+    raise UserError(f"no run or published model is named {_short(name)!r}; {suggestion(name, known)}")
+
+
+def run_names(runs: str | Path = "runs") -> list[str]:
+    """Names of the runs in a folder."""
+    return sorted(path.parent.name for path in Path(runs).glob("[!.]*/architecture.json"))
+
+
+def shipped_names(kind: str) -> list[str]:
+    """Names of the shipped files of a kind ("space" or "objective"), written with dashes."""
+    stems = (p.stem for p in _folder(kind).glob("*.py") if not p.stem.startswith("_"))
+    return sorted(stem.replace("_", "-") for stem in stems)
+
+
+def entries(kind: str) -> Iterator[Entry]:
+    """Every shipped file of a kind; one that is broken is listed with its problem."""
+    for name in shipped_names(kind):
+        try:
+            value, module = _load(kind, _shipped(kind, name))
+        except UserError as error:
+            yield Entry(name, "", problem=str(error))
+        else:
+            yield Entry(name, summary(module), value)
+
+
+def summary(documented: object) -> str:
+    """The first sentence of a docstring, without its markup."""
+    text = (getattr(documented, "__doc__", None) or "").strip().partition("\n\n")[0]
+    sentence = re.split(r"(?<=\.) (?=[A-Z`])", " ".join(text.split()), maxsplit=1)[0]
+    return sentence.replace("`", "")
+
+
+def source_file(name: str) -> Path | None:
+    """The user's own file a name stands for; None for a shipped one."""
+    return Path(name) if _is_path(name) else None
+
+
+def told_by_file(error: BaseException) -> str | None:
+    """One line for an error that was raised inside a loaded file: file, line and exception."""
+    for frame in reversed(extract_tb(error.__traceback__)):
+        if frame.filename in _loaded:
+            return f"{frame.filename}, line {frame.lineno}: {_describe(error)}"
+    return None
+
+
+def _find(kind: str, name: str) -> Any:
+    if _is_path(name):
+        return _load(kind, Path(name))[0]
+    known = shipped_names(kind)
+    if name.replace("_", "-") in known:
+        return _load(kind, _shipped(kind, name))[0]
+    if _is_file(_path(f"{name}.py")):
+        raise UserError(f"no {kind} is named {name!r}; for the file write ./{name}.py")
+    raise UserError(f"no {kind} is named {_short(name)!r}; {suggestion(name, known)}")
+
+
+def _load(kind: str, path: Path) -> tuple[Any, ModuleType]:
+    """What the file assigns to ``kind``, and the module the file became."""
+    module = _import(kind, path)
+    value = getattr(module, kind, None)
+    expected = _expected(kind)
+    if not isinstance(value, expected):
+        words = " or ".join(cls.__name__ for cls in expected)
+        found = f"{kind} is {_article(value)}" if hasattr(module, kind) else f"it assigns no {kind}"
+        raise BadFile(f"{path}: {found}; a {kind} file says {kind} = {words}(...)")
+    return value, module
+
+
+def _import(kind: str, path: Path) -> ModuleType:
+    if not _is_file(path):
+        raise BadFile(f"{_short(str(path))}: no such {kind} file")
+    if path.suffix != ".py":
+        raise BadFile(f"{path}: a {kind} file is a Python file whose name ends in .py")
+    place = str(path.resolve())
+    name = f"_archsearch_{kind}_{sha256(place.encode()).hexdigest()[:12]}"
+    spec = spec_from_file_location(name, place)
+    assert spec is not None and spec.loader is not None  # the suffix is .py
+    module = module_from_spec(spec)
+    _loaded.add(place)
+    sys.modules[name] = module  # dataclasses look their own module up
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        del sys.modules[name]
+        raise BadFile(f"{path}{_line(error, place)}: {_describe(error)}") from error
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _line(error: BaseException, place: str) -> str:
+    """``, line 3`` where the error was raised in, or on the way through, the file."""
+    if isinstance(error, SyntaxError) and error.filename == place:
+        return f", line {error.lineno}"
+    lines = [f.lineno for f in extract_tb(error.__traceback__) if f.filename == place]
+    return f", line {lines[-1]}" if lines else ""
+
+
+def _describe(error: BaseException) -> str:
+    """Exception and message on one line of bounded length."""
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    text = " ".join(f"{type(error).__name__}: {message}".split()).removesuffix(":")
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _expected(kind: str) -> tuple[type, ...]:
+    if kind == "space":
+        from .space import SearchSpace
+
+        return (SearchSpace,)
+    from .objectives import Additive, Entropy
+
+    return (Entropy, Additive)
+
+
+def _shipped(kind: str, name: str) -> Path:
+    return _folder(kind) / f"{name.replace('-', '_')}.py"
+
+
+def _folder(kind: str) -> Path:
+    """Where the shipped files of a kind lie: in the wheel inside the package, else beside it."""
+    package = Path(__file__).parent
+    inside = package / "_data" / FOLDERS[kind]
+    return inside if inside.is_dir() else package.parent / FOLDERS[kind]
+
+
+def _is_path(name: str) -> bool:
+    return "/" in name or "\\" in name or name.endswith((".py", ".json"))
+
+
+def _path(name: str | Path) -> Path:
+    return Path(name)
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is one; a text that cannot be a path (too long, with a zero byte) is none."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _article(value: object) -> str:
+    name = type(value).__name__
+    return f"an {name}" if name[:1].lower() in "aeiou" else f"a {name}"
+
+
+def _short(text: str) -> str:
+    plain = text if text.isprintable() else repr(text)[1:-1]
+    return plain if len(plain) <= 80 else plain[:77] + "..."
