@@ -1,13 +1,15 @@
 """archsearch: from a budget to a proven-best network and its PyTorch code.
 
-    >>> from archsearch.design import design
-    >>> design("5M-params").networks[0].architecture
+    >>> from archsearch import design, save_design
+    >>> save_design(design("5M-params"))
 
 Every name is imported when it is first used, so that ``import archsearch`` costs nothing.
 """
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,10 +17,12 @@ if TYPE_CHECKING:
     from .block import Block, StagedBlock
     from .budget import Budget, parse_budget, parse_budgets
     from .cost import Cost
+    from .design import Design, design
     from .errors import ArchsearchError, InfeasibleBudget
     from .loading import find_architecture, find_objective, find_space
     from .operator import Operator, Shape
     from .save import save_design
+    from .space import SearchSpace
 
 __version__ = "0.1.0"
 
@@ -36,6 +40,7 @@ _HOMES = {
     "Shape": "operator",
     "Stage": "architecture",
     "StagedBlock": "block",
+    "design": "design",
     "find_architecture": "loading",
     "find_objective": "loading",
     "find_space": "loading",
@@ -43,10 +48,22 @@ _HOMES = {
     "parse_budgets": "budget",
     "save_design": "save",
 }
-"""Public name to the module it lives in. ``design`` and ``cost`` are modules: a function of the
-same name here would be replaced by its module on the first import of it."""
+"""Public name to the module it lives in."""
 
-_MODULES = ("cost", "design", "models")
+_MODULES = ("cost", "models")
+
+
+class _Package(ModuleType):
+    """Keeps ``archsearch.design`` the function: importing the module of that name, wherever it
+    happens first, would otherwise put the module in its place."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _HOMES and isinstance(value, ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,7 @@ import numpy as np
 from .graph import Node, Scope
 from .operator import Kind
 from .operators.pooling import GlobalPool
-from .poly import Number, Poly
+from .poly import Number, Poly, is_one
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def chain(scope: Scope) -> Chain:
 def is_spatial(scope: Scope) -> bool:
     """Whether some layer that contracts looks at more than one position."""
     return any(
-        axis.kind is Kind.TAP and not (isinstance(axis.size, int) and axis.size == 1)
+        axis.kind is Kind.TAP and not is_one(axis.size)
         for node in scope.nodes()
         for weight in node.op.weights(*node.x).values()
         for axis in weight.axes

@@ -31,6 +31,7 @@ class InfeasibleBudget(UserError, ValueError):
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """The way out of an unknown name: the nearest known one, or all of them."""
-    names = sorted(known)
-    near = get_close_matches(name[:80], names, 1)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none'}"
+    names = {known_name.lower(): known_name for known_name in sorted(known)}
+    near = get_close_matches(name[:80].lower(), names, 1)
+    everything = ", ".join(names.values()) or "none"
+    return f"did you mean {names[near[0]]}?" if near else f"known: {everything}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from secrets import token_hex
@@ -15,6 +16,8 @@ def write_atomically(path: Path | str, content: str | bytes) -> None:
     """
     path = Path(path)
     data = content.encode() if isinstance(content, str) else content
+    if path.exists() and not path.is_file():
+        raise FileExistsError(errno.EEXIST, "it is a folder or device, not a file", str(path))
     temporary = path.with_name(f".{path.name}.{token_hex(4)}.part")
     try:
         with open(temporary, "xb") as file:

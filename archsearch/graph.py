@@ -88,6 +88,7 @@ class Tracer:
 
     prefix: str = ""
     children: list[Node | Scope] = field(default_factory=list)
+    taken: set[str] = field(default_factory=set)
 
     def __call__(self, name: str, op: Operator, *inputs: Value) -> Value:
         """Add a layer and return its output."""
@@ -118,8 +119,9 @@ class Tracer:
 
     def _free(self, name: str) -> str:
         full = self.prefix + name
-        if any(child.name == full for child in self.children):
+        if full in self.taken:
             raise ValueError(f"two layers are named {full}")
+        self.taken.add(full)
         return full
 
 

@@ -61,15 +61,18 @@ def find_objective(name: str) -> Objective:
 
 
 def find_architecture(name: str, runs: str | Path = "runs") -> Architecture:
-    """An architecture file, a run's folder, a run's name under ``runs`` or a published model's name,
-    looked for in this order. Raises ``UserError``, or ``BadFile`` for a file that holds none."""
+    """An architecture file (or weights file, which holds one), a run's folder, a run's name under
+    ``runs`` or a published model's name, looked for in this order. Raises ``UserError``, or
+    ``BadFile`` for a file that holds none."""
     from . import models
+    from .nets.weights import read_metadata
     from .serialization import read_architecture
 
     given = _path(name)
     for path in (given, given / "architecture.json", _path(runs) / name / "architecture.json"):
         if _is_file(path):
-            return read_architecture(path)
+            holds_weights = path.suffix == ".safetensors"
+            return read_metadata(path) if holds_weights else read_architecture(path)
     if name in models.MODELS:
         return models.get(name)
     if _is_path(name):
@@ -203,7 +206,7 @@ def _folder(kind: str) -> Path:
 
 
 def _is_path(name: str) -> bool:
-    return "/" in name or "\\" in name or name.endswith((".py", ".json"))
+    return "/" in name or "\\" in name or name.endswith((".py", ".json", ".safetensors"))
 
 
 def _path(name: str | Path) -> Path:

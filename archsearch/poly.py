@@ -115,12 +115,20 @@ def scale(width: Number, ratio: Ratio) -> Number:
 
     Raises ``IllegalArchitecture`` where the ratio of the width is not a whole number.
     """
+    if isinstance(ratio, np.ndarray):
+        return width * ratio
     product = width * ratio.numerator
     if isinstance(ratio.denominator, int) and ratio.denominator == 1:
         return product
     whole = product % ratio.denominator == 0
     check(whole, "{} of {} channels is not a whole number of channels", ratio, width)
     return product // ratio.denominator
+
+
+def is_one(number: Number) -> bool:
+    """Whether a hyperparameter is 1, which changes what a block consists of. Arrays of candidates
+    never hold a 1: those are traced apart (``tables``)."""
+    return isinstance(number, int) and number == 1
 
 
 def equal(left: Number, right: Number) -> Any:

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
+from .report.numbers import score
+from .report.words import certificate
 from .runs import create_run, default_name
 
 if TYPE_CHECKING:
-    from .design import Design
+    from .design import Design, Designed
 
 FORMAT = 1
 """Version of design.json."""
@@ -56,7 +58,7 @@ def save_design(
     files: dict[str, str | bytes] = {}
     for network, own in zip(design.networks, record["networks"], strict=True):
         files[own["architecture"]] = to_pretty_json(network.architecture)
-        files[own["model"]] = source(network.architecture)
+        files[own["model"]] = source(network.architecture, docstring_extra=_origin(design, network))
     files["report.html"] = page(design, record)
     files["design.json"] = json.dumps(record, indent=2, allow_nan=False) + "\n"
     words = [design.space_name, *map(str, (b for b in design.budgets if _asked(design, b.cost)))]
@@ -120,6 +122,16 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found | {"platform": platform.platform(), "implementation": sys.implementation.name}
+
+
+def _origin(design: Design, network: Designed) -> str:
+    """Where a network comes from, for the docstring of its code."""
+    budgets = ", ".join(map(str, design.budgets))
+    return (
+        f"Designed by archsearch {__version__}: space {design.space_name}, objective "
+        f"{design.objective_name}, budgets {budgets}. It scores {score(network.value)}; "
+        f"{certificate(network.gap)}"
+    )
 
 
 def _asked(design: Design, cost: str) -> bool:

@@ -87,14 +87,14 @@ def _encode(hint: Hint, value: object, path: str) -> Any:
 
 
 def _encode_fields(hint: Hint, value: Any, path: str) -> dict[str, Any]:
-    cls: Hint = type(value)
-    name = cls.__name__
-    if _known(hint).get(name) is not cls:
+    name = type(value).__name__
+    cls = _known(hint).get(name)
+    if type(value) is not cls:
         raise TypeError(f"{path} is a {name}, which no file can name")
     tag = {"is": name} if _is_tagged(hint) else {}
     return tag | {
         f.name: _encode(option, getattr(value, f.name), f"{path}.{f.name}")
-        for f, option in _fields(cls)
+        for f, option in _fields(cast(Any, cls))
         if f.default is MISSING or getattr(value, f.name) != f.default
     }
 
@@ -150,8 +150,8 @@ def from_json(text: str, name: str = "architecture") -> Architecture:
         raise BadFile(f"{name} is nested deeper than any architecture") from None
     except (_Refusal, IllegalArchitecture) as error:
         raise BadFile(f"{name}: {error}") from None
-    except ValueError as error:  # an integer of thousands of digits
-        raise BadFile(f"{name} is not JSON ({error})") from None
+    except ValueError:  # an integer that Python refuses to read
+        raise BadFile(f"{name} holds a number of thousands of digits; none is needed") from None
     return architecture
 
 
@@ -208,7 +208,7 @@ def _decode_fields(hint: Hint, pairs: Sequence[tuple[str, Json]], path: str) -> 
         if name in found:
             raise _Refusal(f"{prefix}{_plain(name)} is given twice; keep one")
         found[name] = value
-    cls: Hint = _class(hint, found, prefix)
+    cls = _class(hint, found, path)
     hints = {f.name: (f, option) for f, option in _fields(cls)}
     values = {}
     for name, value in found.items():
@@ -224,24 +224,26 @@ def _decode_fields(hint: Hint, pairs: Sequence[tuple[str, Json]], path: str) -> 
     return _made(cls, values, path)
 
 
-def _class(hint: Hint, found: dict[str, Json], prefix: str) -> type[Any]:
+def _class(hint: Hint, found: dict[str, Json], path: str) -> Hint:
     if not _is_tagged(hint):
-        return cast(type[Any], hint)
+        return hint
     known = _known(hint)
     if "is" not in found:
-        raise _Refusal(f'{prefix}is is missing: which {_words(hint)}, as in "is": "{min(known)}"')
+        raise _Refusal(
+            f'{path} does not say which {hint.__name__} it "is"; {suggestion("", known)}'
+        )
     name = found.pop("is")
     if not isinstance(name, str) or name not in known:
         out = suggestion(name if isinstance(name, str) else "", known)
-        raise _Refusal(f"{prefix}is is {_show(name)}, not the name of {_words(hint)}; {out}")
+        raise _Refusal(f"{path}: no {hint.__name__} is named {_show(name)}; {out}")
     return known[name]
 
 
-def _made(cls: type[Any], values: dict[str, Any], path: str) -> Any:
+def _made(cls: Hint, values: dict[str, Any], path: str) -> Any:
     try:
         return cls(**values)
     except IllegalArchitecture as error:
-        raise _Refusal(f"{path or 'architecture'}: {error}") from None
+        raise _Refusal(f"{path}: {error}" if path else str(error)) from None
 
 
 def _bounded(value: int, path: str) -> int:
@@ -285,10 +287,10 @@ def _is_tagged(hint: Hint) -> bool:
     return hint not in (Architecture, Run)
 
 
-def _known(hint: Hint) -> dict[str, type[Any]]:
+def _known(hint: Hint) -> dict[str, Hint]:
     """The classes a field of this type may hold: of a family with a register its public members,
     else (a recipe such as squeeze-and-excitation) the class itself."""
-    register: dict[str, type[Any]] = getattr(hint, "known", {hint.__name__: hint})
+    register: dict[str, Hint] = getattr(hint, "known", {hint.__name__: hint})
     return {n: c for n, c in register.items() if issubclass(c, hint) and not n.startswith("_")}
 
 
@@ -311,7 +313,8 @@ def _word(option: Hint) -> str:
     if option in plain:
         return plain[option]
     if _origin(option) is tuple:
-        return f"a list, each of them {_words(get_args(option)[0])}"
+        item = get_args(option)[0]
+        return "a list of integers" if item is int else f"a list, each entry {_words(item)}"
     if _origin(option) is Literal:
         return " or ".join(map(repr, get_args(option)))
     return f"a {getattr(option, '__name__', option)}"

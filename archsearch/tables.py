@@ -96,7 +96,8 @@ def tabulate(
     Raises ``IllegalArchitecture`` where a part cannot be at all.
     """
     tables: list[PartTable] = []
-    before, size = (space.input[0],), space.input[1:]
+    before: tuple[int, ...] = (space.input[0],)
+    size = space.input[1:]
     for i, part in enumerate(space.parts):
         builder = _Builder(part, before, size, costs, peak_limit)
         for rows in _patterns(part.block):

@@ -7,14 +7,13 @@ It differs from the paper (objectives/deepmad.py) in ways that are reproduced an
   bottlenecks the first entry is dropped twice, so that only stages 3 and later count;
 - effectiveness is checked up to the end of every level, not over the network alone;
 - squeeze-and-excitation reports a map of one position, so that resolution is lost after it
-  (``repaired`` is the same score without this defect);
+  (objectives/deepmad_repaired.py is the same score without this defect);
 - "FLOPs" are MACs that also count normalisation and activation (3 per element after every
   convolution) and the pooling of strided shortcuts, but not squeeze-and-excitation; parameters and
   MACs leave the classifier out.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from archsearch.graph import Node
 from archsearch.objectives import Entropy
@@ -54,5 +53,3 @@ objective = Entropy(
     costs={"params": params, "macs": macs},
     origin="alibaba/lightweight-neural-architecture-search at 8ccaf88, compute_deepmad.py",
 )
-
-repaired = replace(objective, name="deepmad-released-repaired", squeezed_resolution=False)

@@ -26,7 +26,7 @@ block = InvertedResidual(
 )
 
 space = SearchSpace(
-    name="deepmad_mobile",
+    name="deepmad-mobile",
     stem=ConvNormAct(widths(16, 32), 2),
     stages=(
         *(

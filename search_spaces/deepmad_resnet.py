@@ -16,7 +16,7 @@ block = Bottleneck(
 )
 
 space = SearchSpace(
-    name="deepmad_resnet",
+    name="deepmad-resnet",
     stem=ConvNormAct(widths(8, 32), 2),
     stages=tuple(
         StageSpace(block, tuple(range(1, most + 1)), stride, most_growth=4)

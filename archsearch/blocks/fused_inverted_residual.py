@@ -14,7 +14,7 @@ from ..operators.activation import SiLU
 from ..operators.convolution import Convolution
 from ..operators.merge import Add
 from ..operators.normalization import BatchNorm
-from ..poly import Ratio, scale
+from ..poly import Ratio, is_one, scale
 from ..recipes.squeeze_excitation import SqueezeExcitation
 
 
@@ -34,7 +34,7 @@ class FusedInvertedResidual(StagedBlock):
 
     def expand(self, g: Tracer, x: Value) -> Value:
         last = residual_norm(self.norm, not self.projects)
-        if self.expansion == 1:
+        if is_one(self.expansion):
             conv = self.conv.with_(out_channels=self.width, stride=self.stride)
             y = conv_norm_act(g, "conv", conv, x, last, self.activation)
         else:

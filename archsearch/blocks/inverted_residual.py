@@ -14,7 +14,7 @@ from ..operators.activation import ReLU6
 from ..operators.convolution import Convolution, depthwise
 from ..operators.merge import Add
 from ..operators.normalization import BatchNorm
-from ..poly import Ratio, scale
+from ..poly import Ratio, is_one, scale
 from ..recipes.squeeze_excitation import SqueezeExcitation
 
 
@@ -38,7 +38,7 @@ class InvertedResidual(StagedBlock):
     def expand(self, g: Tracer, x: Value) -> Value:
         y = x
         inner = scale(self.width if self.of_output else x.shape.channels, self.expansion)
-        if self.expansion != 1:
+        if not is_one(self.expansion):
             y = conv_norm_act(g, "expand", Convolution(inner), y, self.norm, self.activation)
         conv = self.conv.with_(out_channels=inner, stride=self.stride)
         y = conv_norm_act(g, "conv", conv, y, self.norm, self.activation)

@@ -14,7 +14,7 @@ import numpy as np
 from ..objectives import Additive, Entropy, Objective
 from ..solver.chain import Assignment, Effectiveness, Evenness, Product, Program, Slot
 from ..space import Pick, Point, SearchSpace
-from ..tables import ADDITIVE, FloatArray, IntArray, PartTable, tabulate
+from ..tables import ADDITIVE, BoolArray, FloatArray, IntArray, PartTable, tabulate
 
 PEAK = "peak_memory"
 """The one cost that is a largest value and not a sum: it decides which choices are legal."""
@@ -191,7 +191,7 @@ def _additive_program(
         scores = np.array([objective.stage_score(index, pick) for pick in picks])
         slot = _with_score(_slot(table, r, costs), scores)
         if objective.pair_score is not None:
-            slot = _with_pairs(slot, index, slots[-1:], before, picks, objective.pair_score)
+            slot = _with_pairs(slot, table.legal[:, r.row], index, slots[-1:], before, picks, objective.pair_score)
         slots.append(slot)
         before = picks
     if objective.pair_score is not None:
@@ -211,20 +211,21 @@ def _with_score(slot: Slot, scores: FloatArray) -> Slot:
 
 def _with_pairs(
     slot: Slot,
+    legal: BoolArray,
     index: int,
     previous: Sequence[Slot],
     before: Sequence[Pick],
     picks: Sequence[Pick],
     score: Callable[[int, Pick, Pick], float],
 ) -> Slot:
-    """The slot with the previous picks as its in-states, and the score of each pair of picks."""
+    """The slot with the previous picks as its in-states, and the score of each pair of picks;
+    ``legal`` has shape (widths before, rows)."""
     if not previous:
         return slot
     state = previous[0].out_state
     dense = np.einsum("sr,jrf->jsf", slot.basis, slot.first)[:, state]
     dense[:, :, -1] += [[score(index, a, b) for a in before] for b in picks]
-    inside = (slot.state_lo <= state[:, None]) & (state[:, None] <= slot.state_hi)
-    allowed = inside if slot.allowed is None else inside & slot.allowed[state]
+    allowed = legal[state]
     return replace(
         slot, basis=np.eye(len(before)), first=dense, state_lo=None, state_hi=None, allowed=allowed
     )

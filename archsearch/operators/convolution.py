@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..operator import Axis, Call, Kind, Operator, Shape, Weight, Window, check, per_channel
-from ..poly import Number
+from ..poly import Number, is_one
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Convolution(Operator):
     @property
     def pointwise(self) -> bool:
         """Whether it looks at one position only."""
-        return isinstance(self.kernel_size, int) and self.kernel_size == 1
+        return is_one(self.kernel_size)
 
     def shape(self, x: Shape) -> Shape:
         check(x.dimensions > 0, "a convolution needs a spatial input, not {}", x)

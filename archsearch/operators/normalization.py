@@ -77,7 +77,7 @@ def _global_response_norm() -> type[nn.Module]:
             norm = x.flatten(2).norm(dim=2)
             share = norm / (norm.mean(dim=1, keepdim=True) + self.eps)
             along = (-1, *[1] * (x.dim() - 2))
-            response = x * share.view(len(x), *along)
+            response = x * share.view(x.shape[0], *along)
             y: Tensor = x + self.weight.view(along) * response + self.bias.view(along)
             return y
 

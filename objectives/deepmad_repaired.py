@@ -1,0 +1,10 @@
+"""DeepMAD's released score with one defect mended: resolution is kept after squeeze-and-excitation."""
+
+from dataclasses import replace
+
+from archsearch.loading import find_objective
+from archsearch.objectives import Entropy
+
+released = find_objective("deepmad_released")
+assert isinstance(released, Entropy)
+objective = replace(released, name="deepmad-repaired", squeezed_resolution=False)

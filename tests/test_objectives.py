@@ -1,0 +1,86 @@
+"""The entropy objective against hand formulas and against the released DeepMAD code's figures."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from statistics import pvariance
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from archsearch import models
+from archsearch.architecture import Architecture, Stage
+from archsearch.blocks.bottleneck import Bottleneck
+from archsearch.blocks.classifier import Classifier
+from archsearch.blocks.plain import ConvNormAct
+from archsearch.entropy import main_path
+from archsearch.loading import find_objective
+from archsearch.models.deepmad import from_released
+
+REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "deepmad_structures.json"
+needs_reference = pytest.mark.skipif(
+    not REFERENCE.exists(), reason=f"needs {REFERENCE.name} of the shared reference data"
+)
+
+
+@given(
+    rows=st.lists(st.tuples(st.integers(1, 12), st.integers(1, 3)), min_size=1, max_size=4),
+    stem=st.integers(1, 4),
+)
+def test_entropy_of_a_residual_network_follows_the_papers_formula(rows, stem):
+    """H_m = log(r^2 c) * sum log(c_i k_i^2), weights 1 ... 1, 8, minus 10 exp(var(depths))."""
+    stages = tuple(
+        Stage.of(Bottleneck(16 * n, expansion=1), depth, stride=2, projects=True)
+        for n, depth in rows
+    )
+    network = Architecture(ConvNormAct(4 * stem, 2), stages, Classifier(), (3, 64, 64))
+    entropy, size, before, terms = math.log(3 * 9), 32, 4 * stem, []
+    terms.append(entropy * math.log(size**2 * before))
+    for n, depth in rows:
+        for _ in range(depth):
+            width = 16 * n
+            entropy += math.log(before) + math.log(width * 9) + math.log(width)
+            before = width
+        size //= 2
+        terms.append(entropy * math.log(size**2 * before))
+    spread = math.exp(pvariance([depth for _, depth in rows]))
+    expected = sum(terms[:-1]) + 8 * terms[-1] - 10 * spread
+    assert find_objective("deepmad").value(network) == pytest.approx(expected, rel=1e-12)
+
+
+def test_shortcuts_and_squeeze_excitation_are_not_on_the_main_path():
+    scope = models.get("regnety_004").trace()
+    body = [child for child in scope.children if child.name != "head"]
+    names = [node.name for part in body for node in main_path(part)]
+    assert len(names) == 1 + 3 * 16
+    assert not any("shortcut" in name or ".se." in name for name in names)
+
+
+def released() -> list[dict]:  # type: ignore[type-arg]
+    return json.loads(REFERENCE.read_text())["published"] if REFERENCE.exists() else []
+
+
+@needs_reference
+@pytest.mark.parametrize("row", released(), ids=lambda row: row["name"])
+def test_released_score_of_every_published_structure(row):
+    network = from_released(row["structure"], row["resolution"])
+    objective, repaired = find_objective("deepmad_released"), find_objective("deepmad_repaired")
+    nodes = list(network.trace().nodes())
+    assert sum(objective.costs["params"](n) for n in nodes) == row["code_params_backbone"]
+    assert sum(objective.costs["macs"](n) for n in nodes) == row["code_MACs"]
+    assert objective.value(network) == pytest.approx(row["objective_released_code"], rel=1e-9)
+    assert repaired.value(network) == pytest.approx(row["objective_resolution_bug_fixed"], rel=1e-9)
+    assert objective.effectiveness(network) == pytest.approx(row["rho"], rel=1e-9)
+
+
+def test_released_score_of_deepmad_r18():
+    """The published figures of the network everybody has, for those without the reference data."""
+    network, objective = models.get("deepmad_r18"), find_objective("deepmad_released")
+    nodes = list(network.trace().nodes())
+    assert sum(objective.costs["params"](n) for n in nodes) == 11_153_088
+    assert sum(objective.costs["macs"](n) for n in nodes) == 1_837_323_208
+    assert objective.effectiveness(network) == pytest.approx(0.2990955537)
+    assert objective.value(network) == pytest.approx(32_085.39694913)

@@ -1,0 +1,108 @@
+"""The program's answer on small spaces against brute force, for every kind of objective."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from spaces import TINY
+
+from archsearch.cost import cost
+from archsearch.errors import InfeasibleBudget
+from archsearch.explorers.program import space_program
+from archsearch.loading import find_objective
+from archsearch.objectives import Additive
+from archsearch.solver import solve
+
+POINTS = {name: list(make().points()) for name, make in TINY.items()}
+NETWORKS = {name: [TINY[name]().build(p) for p in points] for name, points in POINTS.items()}
+COSTS = {name: [cost(network) for network in nets] for name, nets in NETWORKS.items()}
+DEEPMAD = find_objective("deepmad")
+VALUES = {name: [DEEPMAD.value(network) for network in nets] for name, nets in NETWORKS.items()}
+DEPTH_OVER_WIDTH = {
+    name: [DEEPMAD.effectiveness(network) for network in nets] for name, nets in NETWORKS.items()
+}
+
+budgets = st.fixed_dictionaries(
+    {"params": st.floats(0.02, 1)},
+    optional={name: st.floats(0.02, 1) for name in ("macs", "activations", "peak_memory")},
+)
+
+
+def limits(name, quantiles):
+    """Budgets as quantiles of what the space's networks cost."""
+    found = {}
+    for feature, quantile in quantiles.items():
+        ordered = sorted(getattr(c, feature) for c in COSTS[name])
+        found[feature] = ordered[int(quantile * (len(ordered) - 1))]
+    return found
+
+
+def within(name, i, limit, depth_over_width=math.inf):
+    fits = all(getattr(COSTS[name][i], f) <= most for f, most in limit.items())
+    return fits and DEPTH_OVER_WIDTH[name][i] <= depth_over_width
+
+
+@settings(max_examples=25)
+@given(name=st.sampled_from(sorted(TINY)), quantiles=budgets, tight=st.floats(0.2, 1.0))
+def test_the_optimum_of_the_entropy_is_brute_forces(name, quantiles, tight):
+    limit = limits(name, quantiles)
+    ratio = sorted(DEPTH_OVER_WIDTH[name])[int(tight * (len(POINTS[name]) - 1))]
+    space = TINY[name]()
+    object.__setattr__(space, "effectiveness", ratio * (1 + 1e-12))
+    fitting = [i for i in range(len(POINTS[name])) if within(name, i, limit, ratio * (1 + 1e-12))]
+    check(space, DEEPMAD, limit, [VALUES[name][i] for i in fitting])
+
+
+@settings(max_examples=25)
+@given(
+    name=st.sampled_from(sorted(TINY)),
+    quantiles=budgets,
+    pairs=st.booleans(),
+    seed=st.integers(0, 10_000),
+)
+def test_the_optimum_of_additive_scores_is_brute_forces(name, quantiles, pairs, seed):
+    def score(*what):
+        return random.Random(f"{seed} {what}").uniform(-1, 1)
+
+    objective = Additive("drawn", score, score if pairs else None)
+    limit = limits(name, quantiles)
+    fitting = [i for i in range(len(POINTS[name])) if within(name, i, limit)]
+    values = [objective.value_of(POINTS[name][i]) for i in fitting]
+    check(TINY[name](), objective, limit, values)
+
+
+def check(space, objective, limit, values):
+    """The certified optimum is the best of ``values``; with none, the program says so."""
+    try:
+        problem = space_program(space, objective, limit)
+    except ValueError:
+        assert not values
+        return
+    solution = solve(problem.program, gap=0.0, time_limit=60)
+    if not values:
+        assert solution.status == "infeasible"
+        return
+    assert solution.value == pytest.approx(max(values), rel=1e-9)
+    assert solution.bound >= max(values) - 1e-9 * abs(max(values))
+    point = problem.point(solution.assignment)
+    assert space.contains(point)
+    spent = cost(space.build(point))
+    assert all(getattr(spent, feature) <= most for feature, most in limit.items())
+
+
+def test_design_answers_and_refuses():
+    from archsearch.design import design
+
+    space = TINY["mobile"]()
+    smallest = min(c.params for c in COSTS["mobile"])
+    with pytest.raises(InfeasibleBudget, match=f"{smallest:,}"):
+        design(f"{smallest - 1}-params", space, input=space.input, classes=10)
+    answer = design("9k-params", space, input=space.input, classes=10, gap=0)
+    fitting = [
+        i for i in range(len(POINTS["mobile"])) if within("mobile", i, {"params": 9000}, 3.0)
+    ]
+    assert answer.value == pytest.approx(max(VALUES["mobile"][i] for i in fitting))
