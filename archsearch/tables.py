@@ -33,8 +33,11 @@ BEFORE = "c"
 """Name of the unknown: the number of channels before a part."""
 
 ADDITIVE: Mapping[str, Callable[[Node], Number]] = {
-    name: (lambda node, name=name: getattr(node_cost(node), name))  # type: ignore[misc]
-    for name in ("params", "macs", "activations", "traffic", "weight_bytes")
+    "params": lambda node: node.op.params(*node.x),
+    "macs": lambda node: node.op.macs(*node.x),
+    "activations": lambda node: node.op.activations(*node.x),
+    "traffic": lambda node: node_cost(node).traffic,
+    "weight_bytes": lambda node: node_cost(node).weight_bytes,
 }
 """Costs that are sums over layers; what budgets and tables can count."""
 
@@ -126,13 +129,13 @@ def _picks(block: Block) -> list[dict[str, Any]]:
 
 
 @lru_cache(maxsize=8)
-def _patterns(block: Block) -> list[list[int]]:
+def _patterns(block: Block) -> list[IntArray]:
     """Rows grouped by structure: everything but numbers above 1, of which whole columns vary."""
     groups: dict[tuple[Any, ...], list[int]] = {}
     for row, values in enumerate(_picks(block)):
         structure = tuple("#" if _is_number(v) else (type(v), v) for v in values.values())
         groups.setdefault(structure, []).append(row)
-    return list(groups.values())
+    return [np.array(rows) for rows in groups.values()]
 
 
 def _is_number(value: Any) -> bool:
@@ -166,15 +169,16 @@ class _Builder:
         self.costs, self.peak_limit = costs, peak_limit
         rows = len(self.picks)
         self.width = np.zeros(rows, np.int64)
-        self.legal = np.ones((len(before), rows), np.bool_)
+        self.legal = np.ones(rows, np.bool_)
+        self.legal_pairs: BoolArray | None = None
         self.opening: dict[str, dict[int | str, FloatArray]] = {}
         self.repeated: dict[str, FloatArray] = {}
         self.output: tuple[int, ...] = ()
         self.spatial = self.squeezed = False
 
-    def add(self, rows: list[int]) -> None:
+    def add(self, rows: IntArray) -> None:
         """Trace one pattern: its opening on an unknown width, its repeated block on its own."""
-        columns = {p: _column([self.picks[r][p] for r in rows]) for p in self.picks[rows[0]]}
+        columns = self._columns(rows)
         block: Block = fill(self.part.block, columns)
         unknown = Poly.variable(BEFORE) if len(self.before) > 1 else self.before[0]
         with collecting() as collected, np.errstate(divide="ignore", invalid="ignore"):
@@ -194,7 +198,11 @@ class _Builder:
         self.squeezed |= squeezes(opening)
         self._judge(rows, block, collected)
 
-    def _record(self, rows: list[int], opening: Scope, repeated: Scope | None) -> None:
+    def _columns(self, rows: IntArray) -> dict[str, Any]:
+        picks = [self.picks[row] for row in rows.tolist()]
+        return {path: _column([pick[path] for pick in picks]) for path in picks[0]}
+
+    def _record(self, rows: IntArray, opening: Scope, repeated: Scope | None) -> None:
         for name, value in self._features(opening).items():
             terms = self.opening.setdefault(name, {})
             for power, coefficient in _powers(value).items():
@@ -212,9 +220,9 @@ class _Builder:
         }
         return sums | {"entropy": own.entropy, "layers": own.layers}
 
-    def _judge(self, rows: list[int], block: Block, collected: Collected) -> None:
+    def _judge(self, rows: IntArray, block: Block, collected: Collected) -> None:
         for mask in collected.masks:
-            self.legal[:, rows] &= np.atleast_1d(mask)
+            self.legal[rows] &= mask.reshape(-1)
         if not collected.undecided and self.peak_limit is None:
             return
         widths = np.array(self.before, dtype=np.int64)[:, None]
@@ -222,17 +230,20 @@ class _Builder:
             opening = _trace(self.part.opening(block), Shape(widths, self.size))
             own = Shape(self.width[rows], opening.output.shape.size)
             repeated = _trace((block,), own) if max(self.part.depth) > 1 else None
-        for mask in exact.masks:
-            self.legal[:, rows] &= mask
+        masks = list(exact.masks)
         if self.peak_limit is not None:
-            for scope in (opening, repeated):
-                if scope is not None:
-                    self.legal[:, rows] &= peak_memory(scope) <= self.peak_limit
+            scopes = [scope for scope in (opening, repeated) if scope is not None]
+            masks += [np.asarray(peak_memory(scope) <= self.peak_limit) for scope in scopes]
+        if self.legal_pairs is None:
+            self.legal_pairs = np.ones((len(self.before), len(self.picks)), np.bool_)
+        for mask in masks:
+            self.legal_pairs[:, rows] &= mask
 
     def finish(self, follows: BoolArray) -> PartTable:
-        """The table, without rows that no width before allows."""
-        legal = self.legal & follows
-        kept = np.flatnonzero(legal.any(axis=0))
+        """The table, without rows that no width before allows; ``follows`` (widths, rows)."""
+        if self.legal_pairs is not None:
+            follows = follows & self.legal_pairs
+        kept = np.flatnonzero(self.legal & follows.any(axis=0))
         if not len(kept):
             raise IllegalArchitecture(f"no choice of {type(self.part.block).__name__} is legal")
         opening = {
@@ -241,7 +252,7 @@ class _Builder:
         }
         return PartTable(
             part=self.part,
-            picks=[self.picks[i] for i in kept],
+            picks=[self.picks[i] for i in kept.tolist()],
             before=self.before,
             width=self.width[kept],
             positions=Shape(1, self.output).positions,
@@ -249,7 +260,7 @@ class _Builder:
             squeezed=self.squeezed,
             opening=opening,
             repeated={name: column[kept] for name, column in self.repeated.items()},
-            legal=legal[:, kept],
+            legal=follows if len(kept) == len(self.picks) else follows[:, kept],
         )
 
 
