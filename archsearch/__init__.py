@@ -10,19 +10,31 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # typing itself is slow to import
 if TYPE_CHECKING:
-    from .architecture import Architecture, Run, Stage
-    from .block import Block, StagedBlock
-    from .budget import Budget, parse_budget, parse_budgets
-    from .cost import Cost
-    from .design import Design, design
-    from .errors import ArchsearchError, InfeasibleBudget
-    from .loading import find_architecture, find_objective, find_space
-    from .operator import Operator, Shape
-    from .save import save_design
-    from .space import SearchSpace
+    from typing import Any
+
+    from .architecture import Architecture as Architecture
+    from .architecture import Run as Run
+    from .architecture import Stage as Stage
+    from .block import Block as Block
+    from .block import StagedBlock as StagedBlock
+    from .budget import Budget as Budget
+    from .budget import parse_budget as parse_budget
+    from .budget import parse_budgets as parse_budgets
+    from .cost import Cost as Cost
+    from .design import Design as Design
+    from .design import design as design
+    from .errors import ArchsearchError as ArchsearchError
+    from .errors import InfeasibleBudget as InfeasibleBudget
+    from .loading import find_architecture as find_architecture
+    from .loading import find_objective as find_objective
+    from .loading import find_space as find_space
+    from .operator import Operator as Operator
+    from .operator import Shape as Shape
+    from .save import save_design as save_design
+    from .space import SearchSpace as SearchSpace
 
 __version__ = "0.1.0"
 

@@ -74,7 +74,7 @@ def parse_budget(text: str, option: str = "budget") -> Budget:
     problem = _Problem(f"{option} {text}".strip() if text.strip() else f"{option} {text!r}")
     match = _FORM.fullmatch(text.strip())
     if match is None:
-        _explain(text.strip(), problem)
+        raise _explanation(text.strip(), problem)
     number, prefix, unit = match["number"], match["prefix"], match["unit"]
     if prefix == "%":
         raise problem("a percentage is not understood; give a number such as 5M-params")
@@ -126,14 +126,14 @@ def _parts(text: str, option: str) -> Iterator[str]:
             yield f"{number.strip()}-{name.strip()}"
 
 
-def _explain(text: str, problem: _Problem) -> None:
-    """Raise the error for a text that does not have the form of a budget."""
+def _explanation(text: str, problem: _Problem) -> UserError:
+    """The error for a text that does not have the form of a budget."""
     if not text:
-        raise problem("it is empty; write a number and a unit, such as 5M-params")
+        return problem("it is empty; write a number and a unit, such as 5M-params")
     unit = text.rpartition("-")[2]
     if unit in UNITS:
-        raise problem(f"{text[: -len(unit) - 1]!r} is not a number; write it as 5M-{unit}")
-    raise problem("it does not start with a number; write it as 5M-params")
+        return problem(f"{text[: -len(unit) - 1]!r} is not a number; write it as 5M-{unit}")
+    return problem("it does not start with a number; write it as 5M-params")
 
 
 def _cost(unit: str, problem: _Problem) -> str:

@@ -1,6 +1,7 @@
 """What a network costs: one fold over the layers' own formulas, cached by block and input shape.
 
-The same fold runs on integers, on numpy arrays of candidates and on polynomials.
+A layer's costs come out of the same formulas on integers, on numpy arrays of candidates and on
+polynomials; the fold over layers takes the first two, as the larger of two polynomials is none.
 """
 
 from __future__ import annotations
@@ -8,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
 from .architecture import Architecture, Run, Stage
 from .graph import Node, Recipe, Scope, trace
-from .operator import Shape, Window
+from .operator import IllegalArchitecture, Operator, Shape, Window
 from .poly import Number, Poly
 
 BYTES = 4
@@ -86,27 +87,37 @@ COST_NAMES = (
 )
 
 
-def node_cost(node: Node) -> Cost:
-    """Costs of one layer; its peak is its inputs and its output together."""
-    x, op = node.x, node.op
+LayerCost: TypeAlias = Callable[[Operator, tuple[Shape, ...]], Cost]
+
+
+def layer_cost(op: Operator, x: tuple[Shape, ...]) -> Cost:
+    """Costs of one layer on its inputs; its peak is its inputs and its output together."""
     return Cost(
         op.params(*x),
         op.buffers(*x),
         op.macs(*x),
         op.activations(*x),
         BYTES * op.traffic(*x),
-        BYTES * (sum(shape.numel for shape in x) + node.shape.numel),
+        BYTES * (sum(shape.numel for shape in x) + op.shape(*x).numel),
         op.window(*x),
     )
 
 
-_known_node_cost = lru_cache(maxsize=1 << 16)(node_cost)
+_known_layer_cost = lru_cache(maxsize=1 << 16)(layer_cost)
 """For whole numbers: equal layers recur in blocks that differ elsewhere."""
 
 
-def scope_cost(scope: Scope, of_node: Callable[[Node], Cost] = node_cost) -> Cost:
-    """Costs of a traced part, from the costs ``of_node`` gives its layers."""
-    costs = [of_node(node) for node in scope.nodes()]
+def node_cost(node: Node) -> Cost:
+    """Costs of a layer in its place."""
+    return layer_cost(node.op, node.x)
+
+
+def scope_cost(scope: Scope, of_layer: LayerCost = layer_cost) -> Cost:
+    """Costs of a traced part, from the costs of its layers.
+
+    Raises ``TypeError`` where widths are polynomials: there, sum what is wanted of ``node_cost``.
+    """
+    costs = [of_layer(node.op, node.x) for node in scope.nodes()]
     return Cost(
         sum(c.params for c in costs),
         sum(c.buffers for c in costs),
@@ -152,7 +163,7 @@ def scope_window(scope: Scope) -> Window:
 def recipe_cost(recipe: Recipe, x: Shape) -> tuple[Cost, Shape]:
     """Costs of one block on one input shape, and its output shape."""
     scope = trace(recipe, x)
-    return scope_cost(scope, _known_node_cost), scope.output.shape
+    return scope_cost(scope, _known_layer_cost), scope.output.shape
 
 
 def runs_cost(runs: Iterable[Run], x: Shape, total: Cost) -> tuple[Cost, Shape]:
@@ -167,10 +178,14 @@ def runs_cost(runs: Iterable[Run], x: Shape, total: Cost) -> tuple[Cost, Shape]:
 
 
 def cost(architecture: Architecture) -> Cost:
-    """Costs of a whole network."""
+    """Costs of a whole network; raises ``IllegalArchitecture`` naming the layer that cannot be."""
     total, x = Cost(), Shape(architecture.input[0], architecture.input[1:])
-    for _, part in architecture.parts():
-        total, x = runs_cost(part.runs if isinstance(part, Stage) else (Run(part),), x, total)
+    try:
+        for _, part in architecture.parts():
+            total, x = runs_cost(part.runs if isinstance(part, Stage) else (Run(part),), x, total)
+    except IllegalArchitecture:
+        architecture.trace()  # raises the same with the layer's whole name
+        raise
     return total
 
 

@@ -33,7 +33,7 @@ class Node:
 
     @cached_property
     def x(self) -> tuple[Shape, ...]:
-        return tuple(value.shape for value in self.inputs)
+        return tuple([value.shape for value in self.inputs])
 
     @cached_property
     def shape(self) -> Shape:

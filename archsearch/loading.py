@@ -77,8 +77,9 @@ def find_architecture(name: str, runs: str | Path = "runs") -> Architecture:
         return models.get(name)
     if _is_path(name):
         raise UserError(f"{_short(name)}: no such architecture file or run")
-    known = [*models.MODELS, *run_names(runs)]
-    raise UserError(f"no run or published model is named {_short(name)!r}; {suggestion(name, known)}")
+    hint = suggestion(name, [*models.MODELS, *run_names(runs)])
+    way_out = hint if len(hint) < 80 else "see archsearch list models"
+    raise UserError(f"no run or published model is named {_short(name)!r}; {way_out}")
 
 
 def run_names(runs: str | Path = "runs") -> list[str]:
@@ -154,7 +155,8 @@ def _import(kind: str, path: Path) -> ModuleType:
     place = str(path.resolve())
     name = f"_archsearch_{kind}_{sha256(place.encode()).hexdigest()[:12]}"
     spec = spec_from_file_location(name, place)
-    assert spec is not None and spec.loader is not None  # the suffix is .py
+    assert spec is not None  # as the suffix is .py
+    assert spec.loader is not None
     module = module_from_spec(spec)
     _loaded.add(place)
     sys.modules[name] = module  # dataclasses look their own module up

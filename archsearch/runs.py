@@ -53,7 +53,9 @@ def check_output(parent: str | Path, name: str | None = None) -> None:
     if name is not None:
         check_name(name)
         if os.path.lexists(parent / name):
-            raise UserError(f"--name {name}: {parent / name} exists; choose another name or delete it")
+            raise UserError(
+                f"--name {name}: {parent / name} exists; choose another name or delete it"
+            )
     try:
         place = next(p for p in (parent, *parent.absolute().parents) if p.exists())
     except (OSError, ValueError):
@@ -70,7 +72,7 @@ def check_name(name: str) -> None:
         raise UserError(f"--name {name[:20]}...: longer than {LONGEST_NAME} characters")
     if not _NAME.fullmatch(name):
         raise UserError(
-            f"--name {name!r}: use letters, digits, '_', '-' and '.', and begin with none of the last two"
+            f"--name {name!r}: use letters, digits, _, - and ., and begin with a letter or digit"
         )
 
 
@@ -81,7 +83,7 @@ def default_name(*words: str) -> str:
 
 
 def _take_name(hidden: Path, parent: Path, name: str | None, default: str) -> Path:
-    """Rename the finished folder. Renaming onto an existing run fails, whoever made it meanwhile."""
+    """Rename the finished folder; onto a run that someone made meanwhile, renaming fails."""
     candidates = [name] if name is not None else _numbered(default)
     for candidate in candidates:
         path = parent / candidate

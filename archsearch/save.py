@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from .report.numbers import score
-from .report.words import certificate
+from .report.words import certificate, numbered
 from .runs import create_run, default_name
 
 if TYPE_CHECKING:
@@ -72,11 +72,10 @@ def design_record(design: Design, request: Request) -> dict[str, Any]:
 
     networks = []
     for number, network in enumerate(design.networks, 1):
-        suffix = f"-{number}" if number > 1 else ""
         networks.append(
             {
-                "architecture": f"architecture{suffix}.json",
-                "model": f"model{suffix}.py",
+                "architecture": numbered("architecture.json", number),
+                "model": numbered("model.py", number),
                 "key": key(network.architecture),
                 "value": _finite(network.value),
                 "gap": _finite(network.gap),
@@ -91,6 +90,7 @@ def design_record(design: Design, request: Request) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "space": design.space_name,
         "objective": design.objective_name,
+        "input": list(design.networks[0].architecture.input) if design.networks else None,
         "seed": design.seed,
         "status": design.status,
         "seconds": round(design.seconds, 3),
@@ -129,7 +129,7 @@ def _origin(design: Design, network: Designed) -> str:
     budgets = ", ".join(map(str, design.budgets))
     return (
         f"Designed by archsearch {__version__}: space {design.space_name}, objective "
-        f"{design.objective_name}, budgets {budgets}. It scores {score(network.value)}; "
+        f"{design.objective_name}, budgets {budgets}. It scores {score(network.value)}. "
         f"{certificate(network.gap)}"
     )
 

@@ -253,7 +253,7 @@ def _bounded(value: int, path: str) -> int:
 
 
 def _finite(value: float, path: str) -> float:
-    if not (isfinite(value) and 0 <= value <= LARGEST):
+    if not 0 <= value <= LARGEST:  # false for NaN too
         raise _Refusal(f"{path} is {_show(value)}; it must be a number from 0 to {LARGEST}")
     return float(value)
 

@@ -185,8 +185,8 @@ class SearchSpace:
         return tuple(picks)
 
     def _wide_enough(
-        self, part: StageSpace, before: int, options: Sequence[int]
-    ) -> tuple[int, ...]:
+        self, part: StageSpace, before: int, options: Sequence[Any]
+    ) -> tuple[Any, ...]:
         allowed = tuple(w for w in options if self.follows(part, before, w))
         return allowed or tuple(options)
 

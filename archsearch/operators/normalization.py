@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..operator import Call, Operator, Shape, Weight, per_channel
+from ..operator import Call, Operator, Shape, Weight, check, per_channel
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -90,6 +90,10 @@ class GRN(Operator):
 
     channels = "joint"
     layer = staticmethod(_global_response_norm)
+
+    def shape(self, x: Shape) -> Shape:
+        check(x.dimensions > 0, "a response over the whole map needs a map, not {}", x)
+        return x
 
     def weights(self, x: Shape) -> dict[str, Weight]:
         return {name: per_channel(x.channels) for name in ("weight", "bias")}
