@@ -83,8 +83,8 @@ def design(
     space: str | SearchSpace = "mobile",
     objective: str | Objective = "deepmad",
     *,
-    input: tuple[int, ...] = (3, 224, 224),
-    classes: int = 1000,
+    input: tuple[int, ...] | None = None,
+    classes: int | None = None,
     kernel_sizes: tuple[int, ...] | None = None,
     gap: float = 0.01,
     time_limit: float = 60.0,
@@ -138,12 +138,13 @@ def design(
 
 def prepared(
     space: SearchSpace,
-    input: tuple[int, ...],
-    classes: int,
-    kernel_sizes: tuple[int, ...] | None,
+    input: tuple[int, ...] | None = None,
+    classes: int | None = None,
+    kernel_sizes: tuple[int, ...] | None = None,
 ) -> SearchSpace:
-    """The space for this input, number of classes and, where given, kernel sizes."""
-    space = space.with_input(input).with_classes(classes)
+    """The space for this input, number of classes and kernel sizes; its own where not given."""
+    space = space if input is None else space.with_input(input)
+    space = space if classes is None else space.with_classes(classes)
     return space if kernel_sizes is None else space.with_kernel_sizes(kernel_sizes)
 
 

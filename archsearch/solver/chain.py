@@ -169,7 +169,7 @@ class Program:
     ``features`` names the columns of every slot's tables. ``budgets`` maps a feature to the most
     its total may be. ``entropy`` names the feature S of the products and of the effectiveness
     (to which ``entropy_offset`` is added), ``layers`` the feature D, ``score`` a feature whose
-    total is added to the objective.
+    total, times ``score_weight``, is added to the objective.
     """
 
     slots: tuple[Slot, ...]
@@ -181,6 +181,7 @@ class Program:
     entropy: str | None = None
     layers: str | None = None
     score: str | None = None
+    score_weight: float = 1.0
     entropy_offset: float = 0.0
 
     def __post_init__(self) -> None:

@@ -90,7 +90,7 @@ def _value(
         entropy = history[product.end][program.entropy] + program.entropy_offset
         value += entropy * float(product.level[outs[product.end]])
     if program.score is not None:
-        value += history[-1][program.score]
+        value += program.score_weight * history[-1][program.score]
     if program.evenness is not None and program.evenness.weight > 0:
         groups = [float(sum(depths[i] for i in group)) for group in program.evenness.groups]
         mean = sum(groups) / len(groups)

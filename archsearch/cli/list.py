@@ -1,0 +1,116 @@
+"""``archsearch list KIND``: the spaces, objectives, operators, blocks and published models."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import UserError, suggestion
+from .commands import Parser
+from .options import add_json, print_json
+
+
+def arguments(parser: Parser) -> None:
+    parser.add_argument("kind", metavar="KIND", help=", ".join(KINDS))
+    add_json(parser)
+
+
+def run(args: Namespace) -> int:
+    kind = args.kind if args.kind in KINDS else f"{args.kind}s"
+    if kind not in KINDS:
+        raise UserError(f"no list is named {args.kind[:40]!r}; {suggestion(args.kind, KINDS)}")
+    rows = KINDS[kind]()
+    if args.json:
+        print_json(rows)
+    else:
+        _print(rows)
+    return 0
+
+
+def spaces() -> list[dict[str, Any]]:
+    """Name, summary, and how many networks (before constraints between stages)."""
+    from ..loading import entries
+
+    return [
+        _entry(e.name, e.summary, e.problem) | ({"networks": e.value.size()} if e.value else {})
+        for e in entries("space")
+    ]
+
+
+def objectives() -> list[dict[str, Any]]:
+    from ..loading import entries
+
+    return [_entry(e.name, e.summary, e.problem) for e in entries("objective")]
+
+
+def operators() -> list[dict[str, Any]]:
+    importlib.import_module("archsearch.operators")  # makes them known
+    from ..operator import Operator
+
+    return [_class(cls) for _, cls in sorted(Operator.known.items())]
+
+
+def blocks() -> list[dict[str, Any]]:
+    importlib.import_module("archsearch.blocks")  # makes them known
+    from ..block import Block
+
+    return [_class(cls) for _, cls in sorted(Block.known.items())]
+
+
+def models() -> list[dict[str, Any]]:
+    from ..cost import cost
+    from ..models import MODELS
+
+    rows = []
+    for name, build in MODELS.items():
+        network = build()
+        total = cost(network)
+        size = "x".join(map(str, network.input))
+        rows.append({"name": name, "input": size, "params": total.params, "macs": total.macs})
+    return rows
+
+
+KINDS: dict[str, Callable[[], list[dict[str, Any]]]] = {
+    "spaces": spaces,
+    "objectives": objectives,
+    "operators": operators,
+    "blocks": blocks,
+    "models": models,
+}
+
+
+def _entry(name: str, summary: str, problem: str) -> dict[str, Any]:
+    if problem:
+        print(f"archsearch: {problem}", file=sys.stderr)
+    return {"name": name, "summary": "cannot be loaded" if problem else summary}
+
+
+def _class(cls: type[Any]) -> dict[str, Any]:
+    from dataclasses import fields
+
+    from ..loading import summary
+
+    return {"name": cls.__name__, "summary": summary(cls), "fields": [f.name for f in fields(cls)]}
+
+
+def _print(rows: list[dict[str, Any]]) -> None:
+    if any("fields" in row for row in rows):
+        for row in rows:
+            print(f"{row['name']}: {row['summary']}")
+            if row["fields"]:
+                print(f"    {', '.join(row['fields'])}")
+        return
+    from ..report.numbers import cost_label, exact, short
+    from ..report.table import LEFT, RIGHT, table
+
+    keys = dict.fromkeys(key for row in rows for key in row)
+    names = sorted(keys, key=lambda name: name == "summary")  # the long one last
+    lines = [
+        [short(row[n]) if n == "networks" and n in row else exact(row.get(n)) for n in names]
+        for row in rows
+    ]
+    align = "".join(LEFT if name in ("name", "summary") else RIGHT for name in names)
+    print(table([cost_label(name) for name in names], lines, align))

@@ -1,0 +1,116 @@
+"""The generated classes: one per distinct structure of a block, inner ones first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .checks import show
+from .forward import forward_lines
+from .layers import own_layer, signature
+from .layout import INDENT, bracketed
+from .naming import class_names
+from .parameters import Plan, plan_class
+from .structure import Child, Part
+
+CLASSES = "num_classes"
+
+
+class Classes:
+    """The classes that a network's parts need: their plans, by signature, and their text.
+
+    ``head`` is the part that ends in class scores, where there is one: its class can leave out its
+    last layer.
+    """
+
+    def __init__(self, parts: Sequence[Part], taken: set[str], head: Part | None = None) -> None:
+        inside = [inner for part in parts for inner in part.parts()]
+        self.head = head
+        self.first: dict[tuple[Any, ...], Part] = {}
+        instances: dict[tuple[Any, ...], list[Part]] = {}
+        for part in inside:
+            self.first.setdefault(part.signature, part)
+            instances.setdefault(part.signature, []).append(part)
+        names = class_names(inside, taken)
+        self.plans: dict[tuple[Any, ...], Plan] = {}
+        for key, group in instances.items():
+            is_head = head is not None and key == head.signature
+            output = CLASSES if is_head else "out_channels"
+            self.plans[key] = plan_class(names[key], group, self.plans, output, is_head)
+
+    @property
+    def names(self) -> set[str]:
+        return {plan.name for plan in self.plans.values()}
+
+    def call(self, part: Part, **given: str) -> tuple[str, list[str]]:
+        """The class of a part and its arguments as text; ``given`` replaces some of them."""
+        plan = self.plans[part.signature]
+        return plan.name, plan.arguments(part, given)
+
+    def texts(self) -> list[list[str]]:
+        """The lines of every class."""
+        return [self._class(part, self.plans[key]) for key, part in self.first.items()]
+
+    def initial(self) -> list[tuple[list[str], list[str]]]:
+        """Names of classes, and the lines that start some of their weights."""
+        found: dict[tuple[str, ...], list[str]] = {}
+        for key, part in self.first.items():
+            lines = [
+                f"nn.init.{function}(module.{child.name}.{weight})"
+                for child in part.children
+                for weight, function in child.initial
+            ]
+            if lines:
+                found.setdefault(tuple(lines), []).append(self.plans[key].name)
+        return [(names, list(lines)) for lines, names in found.items()]
+
+    def _class(self, part: Part, plan: Plan) -> list[str]:
+        is_head = self.head is not None and part.signature == self.head.signature
+        words = ["self", *map(str, plan.parameters)]
+        lines = [f"class {plan.name}(nn.Module):"]
+        lines += bracketed(1, "def __init__(", words, ") -> None:")
+        lines.append(f"{INDENT * 2}super().__init__()")
+        lines += [f"{INDENT * 2}{assignment}" for assignment in plan.assignments]
+        for child in part.children:
+            if child.part is not None or child.call is not None:
+                last = is_head and child.name == part.output
+                lines += self._layer(
+                    child, plan, f" if {CLASSES} else nn.Identity()" if last else ""
+                )
+        extra = ", pre_logits: bool = False" if is_head else ""
+        lines += ["", f"{INDENT}def forward(self, x: Tensor{extra}) -> Tensor:"]
+        return lines + forward_lines(part, part.output if is_head else None)
+
+    def _layer(self, child: Child, plan: Plan, tail: str) -> list[str]:
+        texts = {a.role: t for a, t in plan.texts.items() if a.child == child.name}
+        if child.part is not None:
+            inner = self.plans[child.part.signature]
+            return bracketed(2, f"self.{child.name} = {inner.name}(", inner.words(texts), ")")
+        assert child.call is not None
+        assert child.op is not None
+        if "class" in texts and not child.positional:
+            return [f"{INDENT * 2}self.{child.name} = {texts['class']}()"]
+        roles = [role for role, _ in child.arguments]
+        positional, named = roles[: child.positional], roles[child.positional :]
+        defaults = signature(child.call, type(child.op)).defaults
+        words = [texts[role] for role in positional]
+        words += [
+            f"{role}={texts[role]}"
+            for role in named
+            if role not in defaults or texts[role] != show(defaults[role])
+        ]
+        return bracketed(2, f"self.{child.name} = {child.call.name}(", words, f"){tail}")
+
+
+def own_layers(parts: Sequence[Part]) -> tuple[list[list[str]], set[str]]:
+    """The source of the operators' own layers that the parts use, and their classes' names."""
+    sources: dict[str, list[str]] = {}
+    names: set[str] = set()
+    for part in parts:
+        for inner in part.parts():
+            for child in inner.children:
+                own = own_layer(type(child.op)) if child.op is not None else None
+                if own is not None and own.source not in sources:
+                    sources[own.source] = own.source.splitlines()
+                    names |= set(own.names)
+    return list(sources.values()), names

@@ -1,0 +1,91 @@
+"""Weights on disk: safetensors, with the architecture they belong to in the file's metadata."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..architecture import Architecture
+from ..errors import BadFile
+from ..files import write_atomically
+from ..serialization import from_json, to_json
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+METADATA = "architecture"
+"""The metadata entry that holds the architecture's JSON."""
+
+
+def save_weights(path: str | Path, net: nn.Module, architecture: Architecture) -> None:
+    """Write the state of ``net`` (parameters and buffers) in one step; raises ``OSError``."""
+    from safetensors.torch import save
+
+    state = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    write_atomically(path, save(state, {METADATA: to_json(architecture)}))
+
+
+def load_weights(path: str | Path, net: nn.Module) -> None:
+    """Put the weights of a file into ``net``.
+
+    Raises ``BadFile`` naming the first tensor whose name, shape or type is not the network's; the
+    network is then as it was.
+    """
+    state = _read_tensors(path)
+    expected = net.state_dict()
+    for name in sorted(expected.keys() | state.keys()):
+        if name not in state:
+            raise BadFile(f"{path} has no {name}: it is of another architecture")
+        if name not in expected:
+            raise BadFile(f"{path} has {name!r:.80}, which the network has not")
+        mine, theirs = expected[name], state[name]
+        if mine.shape != theirs.shape:
+            shapes = f"{tuple(theirs.shape)}, not {tuple(mine.shape)}"
+            raise BadFile(f"{path}: {name} has the shape {shapes}; it is of another architecture")
+        if mine.dtype != theirs.dtype:
+            raise BadFile(
+                f"{path}: {name} is {theirs.dtype}, not {mine.dtype}; convert one of them"
+            )
+    net.load_state_dict(state)
+
+
+def load_network(path: str | Path) -> tuple[Architecture, nn.Module]:
+    """The architecture a weights file belongs to, built and filled; raises ``BadFile``."""
+    from .build import build
+
+    architecture = read_metadata(path)
+    net = build(architecture)
+    load_weights(path, net)
+    return architecture, net
+
+
+def read_metadata(path: str | Path) -> Architecture:
+    """The architecture in a weights file; raises ``BadFile``."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), "numpy") as file:
+            text = (file.metadata() or {}).get(METADATA)
+    except (SafetensorError, OSError) as error:
+        raise BadFile(
+            f"{path} is not a safetensors file, or damaged ({_first_line(error)})"
+        ) from None
+    if text is None:
+        raise BadFile(f"{path} does not say its architecture: archsearch did not write it")
+    return from_json(text, str(path))
+
+
+def _read_tensors(path: str | Path) -> dict[str, Tensor]:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(str(path))
+    except (SafetensorError, OSError) as error:
+        raise BadFile(
+            f"{path} is not a safetensors file, or damaged ({_first_line(error)})"
+        ) from None
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).splitlines()[0][:100] if str(error) else type(error).__name__
