@@ -1,6 +1,6 @@
 """DeepMAD's released program, solved with a proof: value, bound and gap beside the best known.
 
-    python benchmarks/certificate.py [--gap 0.01] [--time-limit 30] [--only R18] [--structures FILE]
+    python benchmarks/certificate.py [--gap 0.001] [--time-limit 30] [--only R18]
 
 Each case runs in a process of its own; the limit covers tables and solving together.
 """
@@ -117,7 +117,7 @@ def published(path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--gap", type=float, default=0.01, help="proven gap to stop at")
+    parser.add_argument("--gap", type=float, default=0.001, help="proven gap to stop at")
     parser.add_argument("--time-limit", type=float, default=30.0, help="seconds per case")
     parser.add_argument("--only", choices=[case.name for case in CASES], help="one case")
     parser.add_argument("--structures", type=Path, default=STRUCTURES)

@@ -429,18 +429,51 @@ LOCAL = [name for name in ROWS if name not in (*WHOLE_MAP, "ConvNeXtV2Block")]
 """Rows without a layer that looks at the whole map, which receptive fields leave out."""
 
 
+@dataclass(frozen=True)
+class Chain(Recipe):
+    """Parts in a row."""
+
+    parts: tuple[Recipe, ...]
+
+    def expand(self, g: Tracer, x: Value) -> Value:
+        for i, part in enumerate(self.parts):
+            x = g.scope(f"part{i}", part, x)
+        return x
+
+
 @pytest.mark.parametrize("name", LOCAL)
 @FEW
 @given(data=st.data())
 def test_receptive_field_is_where_gradients_reach(name: str, data: st.DataObject) -> None:
-    x = Shape(CHANNELS, (61,))
-    with drawn_recipe(data, name, x) as (recipe, scope):
-        assume(not any(isinstance(node.op, GRN | GlobalPool) for node in scope.nodes()))
-        net = randomise(build_recipe(recipe, x)).double()
-        # many inputs: a gradient may be zero by chance, behind a ReLU or a maximum
-        inputs = torch.randn(64, x.channels, *x.size, dtype=torch.double, requires_grad=True)
-        output = net(inputs)
-        output[..., output.shape[-1] // 2].sum().backward()
+    with drawn_recipe(data, name, Shape(CHANNELS, (61,))) as (recipe, _):
+        check_receptive_field(recipe, 61)
+
+
+@settings(FEW, max_examples=20)
+@given(
+    st.lists(
+        st.one_of(*(ROWS[name] for name in ("ConvNormAct", "DepthwiseSeparable", "MaxPool"))),
+        min_size=2,
+        max_size=3,
+    ).map(tuple)
+)
+def test_receptive_field_grows_with_strides(parts: tuple[Recipe, ...]) -> None:
+    check_receptive_field(Chain(parts), 201)
+
+
+def check_receptive_field(recipe: Recipe, length: int) -> None:
+    x = Shape(CHANNELS, (length,))
+    try:
+        scope = trace(recipe, x)
+    except IllegalArchitecture:
+        assume(False)
+        raise
+    assume(not any(isinstance(node.op, GRN | GlobalPool) for node in scope.nodes()))
+    net = randomise(build_recipe(recipe, x)).double()
+    # many inputs: a gradient may be zero by chance, behind a ReLU or a maximum
+    inputs = torch.randn(16, x.channels, length, dtype=torch.double, requires_grad=True)
+    output = net(inputs)
+    output[..., output.shape[-1] // 2].sum().backward()
     assert inputs.grad is not None
     touched = inputs.grad.abs().sum((0, 1)).nonzero().flatten()
     assert int(touched[-1] - touched[0]) + 1 == scope_window(scope).reach

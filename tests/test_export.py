@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from modules import randomise
+from modules import assert_alike, randomise
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -72,7 +72,7 @@ def test_onnx_computes_what_pytorch_computes(name: str, tmp_path: Path) -> None:
     for batch in (1, 2, 5):
         x = torch.randn(batch, *architecture.input)
         (found,) = session.run(["scores"], {"x": x.numpy()})
-        torch.testing.assert_close(torch.from_numpy(found), scores(net, x), rtol=1e-3, atol=1e-4)
+        assert_alike(torch.from_numpy(found), scores(net, x))
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -88,7 +88,7 @@ def test_exported_program_runs_without_archsearch(name: str, tmp_path: Path) -> 
         "torch.save(net(torch.load('x.pt')), 'y.pt')"
     )
     subprocess.run([sys.executable, "-I", "-c", script], cwd=tmp_path, check=True)
-    torch.testing.assert_close(torch.load(tmp_path / "y.pt"), scores(net, x))
+    assert_alike(torch.load(tmp_path / "y.pt"), scores(net, x))
 
 
 def test_pytorch_format_is_the_source(tmp_path: Path) -> None:

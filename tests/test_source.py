@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 import torch
 from drawn import architectures
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from modules import randomise
+from modules import assert_alike, randomise
 from torch import nn
 
 from archsearch import models
@@ -222,7 +222,7 @@ def run_clean(folder: Path, nets: dict[str, tuple[Architecture, bool]]) -> None:
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout) == states
     for name, expected in outputs.items():
-        torch.testing.assert_close(torch.load(folder / f"{name}.out"), expected)
+        assert_alike(torch.load(folder / f"{name}.out"), expected)
 
 
 def test_published_networks_in_a_clean_interpreter(tmp_path: Path) -> None:
@@ -463,6 +463,11 @@ def test_a_network_may_bear_the_name_of_its_blocks() -> None:
     assert scope["BasicBlock"]()(torch.zeros(1, 3, 32, 32)).shape == (1, 10)
 
 
+@example('"""\nraise SystemExit\n"""')
+@example('a"')
+@example("\\")
+@example("\\x \\N{ \\u")
+@example('\\"""\nraise SystemExit #')
 @given(
     st.text(alphabet=st.one_of(st.characters(), st.sampled_from("\"'\\\n\r{}#\x00")), max_size=200)
 )

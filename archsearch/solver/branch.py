@@ -239,15 +239,11 @@ def _tighten(
         if loose < 0.05 * (bound - target):
             continue
         for amount in (0.3 * total, -0.3 * total):
-            ranges = tighten_range(
-                relaxation, tables, tuned.prices, ranges, m, amount, 1.0, target
-            )
+            ranges = tighten_range(relaxation, tables, tuned.prices, ranges, m, amount, 1.0, target)
     return ranges
 
 
-def choose_split(
-    before: Sequence[Table], tables: Sequence[Table], tuned: Tuned
-) -> Split | None:
+def choose_split(before: Sequence[Table], tables: Sequence[Table], tuned: Tuned) -> Split | None:
     """Split where the mixed chains disagree most, weighed by what the disagreement costs.
 
     ``before`` are the tables the chains of `tuned` refer to, ``tables`` what is left of them.

@@ -131,9 +131,7 @@ def _bounded_step(
     return share, value, slope, fixed
 
 
-def _scale(
-    relaxation: Relaxation, best: Tuned, gradient: FloatArray, radius: float
-) -> FloatArray:
+def _scale(relaxation: Relaxation, best: Tuned, gradient: FloatArray, radius: float) -> FloatArray:
     """How far a step of one moves each coordinate (d,); 0 for what must not move.
 
     Each coordinate is scaled so that the cuts' subgradients have unit mean square along it: a
@@ -148,9 +146,7 @@ def _scale(
     return np.where(blocked, 0.0, spans / (power * spans + radius))
 
 
-def _metric(
-    relaxation: Relaxation, best: Tuned, scale: FloatArray, damping: float
-) -> FloatArray:
+def _metric(relaxation: Relaxation, best: Tuned, scale: FloatArray, damping: float) -> FloatArray:
     """The square root (d, d) of the proximal metric per unit of step.
 
     Diagonal, except that the tangent and evenness coordinates, along which the bound is smooth

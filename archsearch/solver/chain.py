@@ -124,12 +124,14 @@ class Product:
 class Evenness:
     """Objective term ``-weight * exp(spread)`` over the summed depths of groups of slots.
 
-    ``kind`` is the population standard deviation or the population variance.
+    ``kind`` is the population standard deviation or the population variance. ``variance`` names
+    a feature whose total is that variance, where the program has one (see expand.py).
     """
 
     weight: float
     groups: tuple[tuple[int, ...], ...]
     kind: Literal["std", "var"] = "std"
+    variance: str | None = None
 
     def penalty(self, depths: FloatArray) -> FloatArray:
         """weight * exp(spread) for group depths of shape (..., groups); may be infinite."""
@@ -216,9 +218,9 @@ class Program:
             raise ValueError("products and effectiveness need the name of the entropy feature")
         if self.effectiveness and self.layers is None:
             raise ValueError("effectiveness needs the name of the layers feature")
-        for term in (*self.products, *self.effectiveness):
-            if not 0 <= term.end < len(self.slots):
-                raise ValueError(f"a term ends at slot {term.end}; there are {len(self.slots)}")
+        for end in [term.end for term in self.products] + [t.end for t in self.effectiveness]:
+            if not 0 <= end < len(self.slots):
+                raise ValueError(f"a term ends at slot {end}; there are {len(self.slots)} slots")
         for product in self.products:
             if product.level.shape != (self.slots[product.end].out_states,):
                 raise ValueError(

@@ -63,9 +63,7 @@ def evaluate(program: Program, assignment: Assignment) -> Evaluation:
         if value > term.limit * (1.0 + TOLERANCE):
             violations.append(f"effectiveness {value:g} at slot {term.end} exceeds {term.limit:g}")
     depths = [depth for _, depth in assignment]
-    return Evaluation(
-        _value(program, history, outs, depths), totals, rho, tuple(violations)
-    )
+    return Evaluation(_value(program, history, outs, depths), totals, rho, tuple(violations))
 
 
 def _effectiveness(program: Program, history: list[dict[str, float]]) -> tuple[float, ...]:

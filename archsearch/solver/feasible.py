@@ -101,8 +101,6 @@ def explain(program: Program, deadline: float) -> Infeasibility:
                     f"{name} cannot be below {-solution.bound:g} with {other} within "
                     f"{program.budgets[other]:g}; its budget is {program.budgets[name]:g}"
                 )
-                return Infeasibility(
-                    text, name, -solution.bound, -solution.value, (other,)
-                )
+                return Infeasibility(text, name, -solution.bound, -solution.value, (other,))
     text = "no chain meets all budgets and constraints together"
     return Infeasibility(text, given=tuple(program.budgets))

@@ -16,7 +16,6 @@ The bound is convex in all of these, so cutting planes minimise it (see bundle.p
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -25,6 +24,7 @@ import numpy as np
 from archsearch.solver.chain import FloatArray, Program
 from archsearch.solver.dynamic import Linear, Path, path_features
 from archsearch.solver.tables import Table
+from archsearch.solver.unevenness import unevenness
 
 Ranges = tuple[tuple[FloatArray, FloatArray], ...]
 """Per product (lowest, highest) cumulative entropy S_m for each out-state of its end slot."""
@@ -91,6 +91,7 @@ class Relaxation:
         self.product_mask = (slots <= self.product_ends[:, None]).astype(float)
         self.kappa = np.array([term.kappa for term in program.effectiveness])
         self.limit = np.array([term.limit * (1 + SLACK) for term in program.effectiveness])
+        self.unevenness = unevenness(program)
         groups = program.evenness.groups if program.evenness else ()
         self.group_mask = np.zeros((len(groups), len(slots)))
         for row, group in enumerate(groups):
@@ -105,31 +106,13 @@ class Relaxation:
             mu=np.zeros(len(self.kappa)),
             anchor=np.maximum(10.0 * self.limit, 1.0),
             level=np.array(levels),
-            slope=np.zeros(len(self.group_mask)),
+            slope=self.unevenness.zero(),
         )
 
     def tangent(self, prices: Prices) -> FloatArray:
         """g'(anchor) per effectiveness term (R,)."""
         result: FloatArray = (np.log(prices.anchor / self.limit) + 1.0) / self.kappa
         return result
-
-    def evenness(self, prices: Prices) -> tuple[float, FloatArray]:
-        """Conjugate Q*(slope) and the mean-free depths (G,) at which it is attained.
-
-        Q depends on L only through r = |L - mean| / sqrt(G), so with t = |slope| * sqrt(G) the
-        conjugate is max over r >= 0 of t r - weight exp(r) (deviation) or exp(r^2) (variance).
-        """
-        term = self.program.evenness
-        slope = prices.slope
-        if term is None or term.weight <= 0:
-            return 0.0, np.zeros_like(slope)
-        pull = float(np.sqrt((slope**2).sum() * len(slope)))
-        radius = _steepest(pull / term.weight, term.kind)
-        spread = radius if term.kind == "std" else radius * radius
-        value = pull * radius - term.weight * float(np.exp(spread))
-        if pull <= 0.0:
-            return value, np.zeros_like(slope)
-        return value, slope * (radius * len(slope) / pull)
 
     def linear(self, prices: Prices, ranges: Ranges) -> tuple[Linear, float]:
         """The additive weights and the constant: bound = constant + best chain."""
@@ -156,8 +139,10 @@ class Relaxation:
                 bonus[product.end] = extra if previous is None else previous + extra
         if self.score is not None:
             weights[:, self.score] += self.theta * program.score_weight
-        depth = -self.theta * (prices.slope @ self.group_mask)
-        constant += self.theta * self.evenness(prices)[0]
+        extra_weights, depth = self.unevenness.weights(prices.slope)
+        weights += self.theta * extra_weights
+        depth = self.theta * depth
+        constant += self.theta * self.unevenness.conjugate(prices.slope)[0]
         if self.tilt is not None:
             weights += self.tilt
         return Linear(weights, depth, tuple(bonus)), constant
@@ -194,7 +179,7 @@ class Relaxation:
             product_entropy=running[self.product_ends, self.entropy] + offset,
             product_level=level,
             product_piece=np.where(excess * high >= excess * low, high, low),
-            groups=self.group_mask @ path.depths,
+            groups=self.unevenness.coordinates(path.depths, total),
             score=score,
         )
         return cut, features
@@ -220,14 +205,11 @@ class Relaxation:
         product_entropy = np.array([cut.product_entropy for cut in cuts])
         excess = np.array([cut.product_level for cut in cuts]) - prices.level
         binding = np.array([cut.product_piece for cut in cuts])
-        value = value + self.theta * (
-            product_entropy * prices.level + excess * binding
-        ).sum(axis=1)
+        value = value + self.theta * (product_entropy * prices.level + excess * binding).sum(axis=1)
         parts.append(self.theta * (product_entropy - binding))
         parts.append(np.where(prices.mu > 0, prices.anchor - layers, 0.0))
-        conjugate, centre = self.evenness(prices)
+        conjugate, centre = self.unevenness.conjugate(prices.slope)
         groups = np.array([cut.groups for cut in cuts])
-        groups = groups - groups.mean(axis=1, keepdims=True) if len(centre) else groups
         value = value + self.theta * (conjugate - groups @ prices.slope)
         parts.append(self.theta * (centre - groups))
         return value, np.concatenate(parts, axis=1)
@@ -243,7 +225,7 @@ class Relaxation:
                 unit / np.maximum(entropy, 1e-9),
                 np.array([float(np.ptp(product.level)) for product in self.program.products]),
                 TURN * prices.mu / self.kappa,
-                np.full(len(self.group_mask), unit / groups),
+                np.full(self.unevenness.size, unit / groups),
             ]
         )
 
@@ -268,23 +250,8 @@ class Relaxation:
         count, groups = len(prices.mu), len(prices.slope)
         result = np.zeros((count + groups, count + groups))
         result[range(count), range(count)] = np.sqrt(prices.mu / (self.kappa * prices.anchor))
-        term = self.program.evenness
-        if not groups or term is None or term.weight <= 0 or self.theta == 0:
-            return result
-        _, offset = self.evenness(prices)
-        spread = float(np.sqrt((offset**2).mean()))
-        if term.kind == "std":
-            across = along = term.weight * float(np.exp(spread))
-            across /= max(spread, 0.5)
-        else:
-            across = 2.0 * term.weight * float(np.exp(spread**2))
-            along = across * (1.0 + 2.0 * spread**2)
-        plane = np.eye(groups) - 1.0 / groups
-        ray = np.zeros((groups, groups))
-        if spread > 0.0:
-            ray = np.outer(offset, offset) / float(offset @ offset)
-        root = np.sqrt(along / groups) * ray + np.sqrt(across / groups) * (plane - ray)
-        result[count:, count:] = root
+        if groups and self.theta:
+            result[count:, count:] = self.unevenness.curvature(prices.slope)
         return result
 
     def move(self, prices: Prices, step: FloatArray, most_layers: float) -> Prices:
@@ -306,21 +273,5 @@ class Relaxation:
             mu=priced,
             anchor=self.limit * np.exp(tangent - 1.0),
             level=prices.level + level,
-            slope=slope - slope.mean() if len(slope) else slope,
+            slope=self.unevenness.project(slope),
         )
-
-
-def _steepest(ratio: float, kind: str) -> float:
-    """The r >= 0 maximising ratio * r - exp(r) ("std") or ratio * r - exp(r^2) ("var")."""
-    if kind == "std":
-        return math.log(ratio) if ratio > 1.0 else 0.0
-    if ratio <= 0.0:
-        return 0.0
-    low, high = 0.0, math.sqrt(max(1.0, math.log(ratio + 1.0))) + 1.0
-    for _ in range(60):
-        middle = 0.5 * (low + high)
-        if 2.0 * middle * math.exp(middle * middle) < ratio:
-            low = middle
-        else:
-            high = middle
-    return 0.5 * (low + high)

@@ -73,6 +73,10 @@ class Archive:
         choices = [int(t.choice[row]) for t, row in zip(tables, path.rows, strict=True)]
         return self.offer(tuple(zip(choices, path.depths.tolist(), strict=True)))
 
+    def note_path(self, tables: Sequence[Table], path: Path) -> None:
+        """`take_path` for its effect alone."""
+        self.take_path(tables, path)
+
 
 def variants(relaxation: Relaxation, prices: Prices) -> list[Prices]:
     """Price vectors around `prices`, so that a beam charges each resource at several prices."""
@@ -123,7 +127,7 @@ def beam(
         ranges,
         steps=steps,
         target=target,
-        on_path=lambda path: archive.take_path(tables, path),
+        on_path=lambda path: archive.note_path(tables, path),
     )
     if tuned.forward.path is None or tuned.bound <= target:
         return archive.value > target

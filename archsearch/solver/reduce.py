@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from archsearch.solver.chain import FloatArray
+from archsearch.solver.chain import FloatArray, IntArray
 from archsearch.solver.dynamic import Forward, Linear, backward, forward, marginals
 from archsearch.solver.lagrangian import SLACK, Prices, Ranges, Relaxation
 from archsearch.solver.tables import Table
@@ -36,7 +36,7 @@ def eliminate(
     need = target - constant
     need -= SLACK * (1.0 + abs(target) + abs(constant))
     kept = []
-    alive: FloatArray | None = None
+    alive: IntArray | None = None
     for table, (level, slope) in zip(tables, levels, strict=True):
         # With slope 0 the edge is infinite on the right side: +-inf, or nan where level == need.
         with np.errstate(divide="ignore", invalid="ignore"):

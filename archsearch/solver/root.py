@@ -78,9 +78,7 @@ def entropy_ceilings(
     return ranges
 
 
-def entropy_limits(
-    relaxation: Relaxation, root: Root, target: float, steps: int = 15
-) -> Ranges:
+def entropy_limits(relaxation: Relaxation, root: Root, target: float, steps: int = 15) -> Ranges:
     """Limit every S_m, both ways, to what solutions beating `target` can have."""
     small = thin(root.tables)
     ranges = root.ranges

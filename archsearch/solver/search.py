@@ -11,8 +11,8 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from archsearch.solver.branch import Node, Outcome, Settings, compact, process
 from archsearch.solver.chain import Assignment, Program
 from archsearch.solver.diverse import diverse
 from archsearch.solver.dynamic import Linear, forward
+from archsearch.solver.evaluate import evaluate
+from archsearch.solver.expand import Expanded, expand
 from archsearch.solver.feasible import Infeasibility, explain, find_feasible, single_budget
 from archsearch.solver.lagrangian import Relaxation
 from archsearch.solver.primal import Archive, Candidate, beam, neighbourhoods, windows
@@ -92,14 +94,31 @@ def solve(
         KeyboardInterrupt: if interrupted before any feasible solution is known; afterwards the
             interrupt ends the search and the best so far is returned with its bound.
     """
-    search = _Search(program, gap, time_limit, on_progress, settings or Settings())
+    expanded = expand(program)
+    searched = program if expanded is None else expanded.program
+    search = _Search(searched, gap, time_limit, on_progress, settings or Settings())
     try:
         status = search.run()
     except KeyboardInterrupt:
         if search.archive.best is None:
             raise
         status = "interrupted"
-    return search.solution(status, count)
+    solution = search.solution(status, count)
+    return solution if expanded is None else _original(program, solution, expanded)
+
+
+def _original(program: Program, solution: Solution, expanded: Expanded) -> Solution:
+    """The solution in the choices of the program that was expanded, judged there once more."""
+    if solution.assignment is None:
+        return solution
+    assignments = [expanded.original(candidate.assignment) for candidate in solution.solutions]
+    candidates = [Candidate(a, evaluate(program, a).value) for a in assignments]
+    return replace(
+        solution,
+        assignment=candidates[0].assignment,
+        value=candidates[0].value,
+        solutions=tuple(candidates),
+    )
 
 
 class _OutOfTime(Exception):
@@ -131,6 +150,8 @@ class _Search:
         self.discarded = -np.inf
         self.in_hand = -np.inf
         self.nodes = 0
+        self.polished: Candidate | None = None
+        self.exchanges: Iterator[list[Table]] = iter(())
         self.trace: list[tuple[float, float | None, float]] = []
         self.multipliers = dict.fromkeys(program.budgets, 0.0)
         self.infeasibility: Infeasibility | None = None
@@ -223,7 +244,6 @@ class _Search:
             after = sum(table.size for table in root.tables)
             if round_number and after > 0.8 * before:
                 break
-        self.polish(root)
         return root
 
     def seek(self, tables: Sequence[Table], root: Root) -> None:
@@ -255,13 +275,15 @@ class _Search:
         )
 
     def polish(self, root: Root) -> None:
-        """Exchange up to three slots of the incumbent at a time until nothing improves."""
-        improved = True
-        while improved and self.archive.best is not None:
-            improved = False
-            assignment = self.archive.best.assignment
-            for tables in neighbourhoods(root.tables, assignment, 3):
-                improved |= self.beam(tables, root, 6)
+        """Try one more exchange of up to three slots of the incumbent."""
+        if self.archive.best is None:
+            return
+        if self.polished is not self.archive.best:
+            self.polished = self.archive.best
+            self.exchanges = neighbourhoods(root.tables, self.polished.assignment, 3)
+        tables = next(self.exchanges, None)
+        if tables is not None:
+            self.beam(tables, root, 6)
 
     def grow(self, core: Root) -> None:
         """Branch and bound from the core."""
@@ -279,9 +301,7 @@ class _Search:
             self.check_time()
             _, _, node = heapq.heappop(self.heap)
             self.in_hand = node.bound
-            outcome = process(
-                node, core.tables, self.relaxation, self.target(), self.settings
-            )
+            outcome = process(node, core.tables, self.relaxation, self.target(), self.settings)
             self.nodes += 1
             self.close(node, outcome)
             self.in_hand = -np.inf
@@ -297,18 +317,22 @@ class _Search:
             self.discarded = max(self.discarded, outcome.bound)
         for child in outcome.children:
             self.push(child)
-        improved = False
         if outcome.tuned is not None and outcome.before is not None:
             for path, cut in zip(outcome.tuned.paths, outcome.tuned.cuts, strict=True):
                 if (cut.totals <= self.relaxation.allowance).all():
-                    improved |= self.archive.take_path(outcome.before, path)
+                    self.archive.take_path(outcome.before, path)
         if outcome.found is not None:
-            improved |= self.archive.take(outcome.found)
-        if outcome.after is not None and self.nodes % self.settings.beam_every == 0:
+            self.archive.take(outcome.found)
+        self.improve(node, outcome)
+
+    def improve(self, node: Node, outcome: Outcome) -> None:
+        """Every few nodes, seldom enough to cost a fraction of the time, look for incumbents."""
+        every = self.settings.beam_every
+        if outcome.after is not None and self.nodes % min(every, 1 + self.nodes // 10) == 0:
             assert outcome.tuned is not None
             part = Root(outcome.after, node.bound, outcome.tuned.prices, node.ranges)
-            improved |= self.beam(outcome.after, part, 1)
-        if improved and self.core is not None:
+            self.beam(outcome.after, part, 1)
+        if self.core is not None and self.nodes % every == every // 2:
             self.polish(self.core)
 
     def solution(self, status: str, count: int) -> Solution:
