@@ -1,7 +1,7 @@
 """From budgets to the proven-best network of a space: the library's first call.
 
-    from archsearch import design
-    best = design("5M-params").networks[0].architecture
+from archsearch import design
+best = design("5M-params").networks[0].architecture
 """
 
 from __future__ import annotations
@@ -20,12 +20,16 @@ from .loading import find_objective, find_space
 from .objectives import Objective
 from .solver import Solution, ranges, solve
 from .space import Point, SearchSpace
+from .tables import peak_range, tabulate
 
 REFERENCE_POSITIONS = 224 * 224
 """The input at which ``SearchSpace.macs_per_param`` holds."""
 
 ROOM = 1.5
 """A default budget is at least this multiple of the smallest value the space can reach."""
+
+UNLIMITED = 1e300
+"""A budget that never binds."""
 
 Progress = Callable[[float, float | None, float, int], None]
 """Called with seconds, best value so far (None: none yet), proven bound, nodes."""
@@ -95,9 +99,10 @@ def design(
 ) -> Design:
     """The network of ``space`` with the largest ``objective`` within ``budgets``, and a proof.
 
-    Stops at a proven relative ``gap`` or after ``time_limit`` seconds. Raises ``UserError`` for what
-    cannot be understood and ``InfeasibleBudget`` where nothing meets the budgets; an interrupt
-    returns the best network so far, or is raised where there is none yet.
+    Input and classes are the space's own unless given. Stops at a proven relative ``gap`` or after
+    ``time_limit`` seconds. Raises ``UserError`` for what cannot be understood, ``InfeasibleBudget``
+    where nothing meets the budgets; an interrupt returns the best network so far, or is raised
+    where there is none yet.
     """
     start = time.perf_counter()
     chosen = find_space(space) if isinstance(space, str) else space
@@ -107,7 +112,8 @@ def design(
     reach = reachable(chosen, goal, given)
     filled, defaults = with_defaults(chosen, given, reach)
     _check_single_budgets(filled, reach)
-    problem = _program(chosen, goal, filled)
+    limits = {budget.cost: float(budget.limit) for budget in filled}
+    problem = _space_program(chosen, goal, limits)
     solution = solve(
         problem.program,
         gap=gap,
@@ -153,10 +159,12 @@ def reachable(
 ) -> dict[str, tuple[float, float]]:
     """Smallest and largest params, MACs and budgeted costs that networks of the space can have."""
     costs = dict.fromkeys(("params", "macs", *(b.cost for b in budgets if b.cost != PEAK)))
-    unlimited = {name: float("inf") for name in costs}
-    problem = _unlimited(space, objective, tuple(unlimited))
+    problem = _space_program(space, objective, dict.fromkeys(costs, UNLIMITED))
     found = ranges(problem.program)
-    return {name: found[name] for name in costs}
+    reach = {name: found[name] for name in costs}
+    if any(budget.cost == PEAK for budget in budgets):
+        reach[PEAK] = peak_range(tabulate(space, peaks=True))
+    return reach
 
 
 def with_defaults(
@@ -183,28 +191,6 @@ def _as_budgets(budgets: str | Sequence[str | Budget]) -> tuple[Budget, ...]:
     return given
 
 
-def _unlimited(space: SearchSpace, objective: Objective, costs: Sequence[str]) -> SpaceProgram:
-    return _space_program(space, objective, dict.fromkeys(costs, 1e300))
-
-
-def _program(
-    space: SearchSpace, objective: Objective, budgets: Sequence[Budget]
-) -> SpaceProgram:
-    limits = {budget.cost: float(budget.limit) for budget in budgets}
-    try:
-        return _space_program(space, objective, limits)
-    except InfeasibleBudget:
-        raise
-    except UserError:
-        if PEAK not in limits:
-            raise
-    smallest = smallest_peak(space, objective)
-    peak = next(b for b in budgets if b.cost == PEAK)
-    raise InfeasibleBudget(
-        f"budget {peak}: the smallest peak memory space {space.name} can reach is {smallest:,} bytes"
-    )
-
-
 def _space_program(
     space: SearchSpace, objective: Objective, limits: Mapping[str, float]
 ) -> SpaceProgram:
@@ -217,20 +203,6 @@ def _space_program(
         raise UserError(f"objective {objective.name} does not count {error.args[0]}") from None
 
 
-def smallest_peak(space: SearchSpace, objective: Objective) -> int:
-    """The smallest peak memory in bytes that a network of the space can have, by bisection."""
-    low, high = 0, 1 << 50
-    while high - low > 1:
-        middle = (low + high) // 2
-        try:
-            space_program(space, objective, {PEAK: middle})
-        except IllegalArchitecture:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
 def _check_single_budgets(
     budgets: Sequence[Budget], reach: Mapping[str, tuple[float, float]]
 ) -> None:
@@ -238,7 +210,8 @@ def _check_single_budgets(
         if budget.cost in reach and budget.limit < reach[budget.cost][0]:
             smallest = reach[budget.cost][0]
             raise InfeasibleBudget(
-                f"budget {budget}: the smallest {budget.unit} this space can reach is {smallest:,.0f}"
+                f"budget {budget}: the smallest {budget.unit} this space can reach"
+                f" is {smallest:,.0f}"
             )
 
 

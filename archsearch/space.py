@@ -60,7 +60,7 @@ Leaf: TypeAlias = Choice | InnerWidths
 
 
 def choice(*values: Any, name: str = "") -> Any:
-    """A ``Choice`` for any field: ``InvertedResidual(width=choice(16, 24), expansion=choice(3, 6))``."""
+    """A ``Choice`` for any field: ``Bottleneck(width=choice(64, 96), conv=choice(a, b))``."""
     return Choice(tuple(values), name)
 
 
@@ -94,10 +94,10 @@ class StageSpace:
         """The blocks a stage of depth 1 has, given the repeated block with its leaves filled."""
         own = {f.name for f in fields(block)}
         changes = {} if self.stride is None else {"stride": self.stride, "projects": True}
-        first = replace(block, **{k: v for k, v in changes.items() if k in own})
+        first = _changed(block, **{k: v for k, v in changes.items() if k in own})
         if self.before is None:
             return (first,)
-        return (replace(self.before, **{"width": getattr(block, "width")}), first)
+        return (_changed(self.before, width=_width(block)), first)
 
     def build(self, values: Mapping[str, Any], depth: int) -> Stage:
         block = fill(self.block, values)
@@ -180,7 +180,7 @@ class SearchSpace:
                 if path == "width" and self.nondecreasing:
                     options = self._wide_enough(part, width, options)
                 values[path] = rng.choice(options)
-            width = values.get("width", getattr(part.block, "width", 0)) or width
+            width = values.get("width", _width(part.block)) or width
             picks.append(Pick(tuple(values.items()), rng.choice(part.depth)))
         return tuple(picks)
 
@@ -205,7 +205,7 @@ class SearchSpace:
         for part, pick in zip(self.parts, point, strict=True):
             if pick.depth not in part.depth or not self._known(part, pick.mapping):
                 return False
-            width = pick.mapping.get("width", getattr(part.block, "width", 0)) or before
+            width = pick.mapping.get("width", _width(part.block)) or before
             if not self.follows(part, before, width):
                 return False
             before = width
@@ -240,7 +240,7 @@ class SearchSpace:
         return replace(self, input=input)
 
     def with_classes(self, classes: int) -> SearchSpace:
-        return replace(self, head=replace(self.head, **{"classes": classes}))
+        return replace(self, head=_changed(self.head, classes=classes))
 
     def with_kernel_sizes(self, kernel_sizes: tuple[int, ...]) -> SearchSpace:
         """The space in which every stage's spatial convolution is open to these kernel sizes."""
@@ -248,6 +248,16 @@ class SearchSpace:
             replace(part, block=_open_kernels(part.block, kernel_sizes)) for part in self.stages
         )
         return replace(self, stages=stages)
+
+
+def _changed(block: Block, **changes: Any) -> Block:
+    """The block with fields that only its own class knows of changed."""
+    return replace(block, **changes)
+
+
+def _width(block: Block) -> Any:
+    """The width a block says for itself; 0 for one that keeps or does not say its width."""
+    return getattr(block, "width", 0)
 
 
 def leaves(tree: Any, path: str = "") -> list[tuple[str, Leaf]]:

@@ -1,4 +1,4 @@
-"""A search space as numbers: for every part the costs of all its choices, from the layers' formulas.
+"""A search space as numbers: the costs of all choices of every part, from the layers' formulas.
 
 Choices that differ only in numbers (widths, expansions, kernel sizes) are traced once, as arrays;
 the width before the part stays unknown, so that costs come out as polynomials in it. Nothing here
@@ -72,8 +72,11 @@ class PartTable:
 
     ``picks`` are the values of the choices, ``width`` (rows,) the channels after the part,
     ``positions`` the size of its map. ``spatial`` tells a stage that looks at more than one
-    position, ``squeezed`` one with squeeze-and-excitation. ``opening`` holds each feature at depth 1 as polynomials in the width before,
-    ``repeated`` (rows,) what every further block adds; ``legal`` has shape (widths before, rows).
+    position, ``squeezed`` one with squeeze-and-excitation. ``opening`` holds each feature at depth
+    1 as polynomials in the width before, ``repeated`` (rows,) what every further block adds;
+    ``legal`` has shape (widths before, rows). Where asked for, ``opening_peak`` (widths before,
+    rows) is the peak memory in bytes of the opening, ``repeated_peak`` (rows,) that of a further
+    block.
     """
 
     part: StageSpace
@@ -86,23 +89,25 @@ class PartTable:
     opening: dict[str, Monomials]
     repeated: dict[str, FloatArray]
     legal: BoolArray
+    opening_peak: IntArray | None = None
+    repeated_peak: IntArray | None = None
 
 
 def tabulate(
     space: SearchSpace,
     costs: Mapping[str, Callable[[Node], Number]] = ADDITIVE,
-    peak_limit: float | None = None,
+    peaks: bool = False,
 ) -> list[PartTable]:
     """Tables of all parts of a space, in order; features are ``costs``, "entropy" and "layers".
 
-    ``peak_limit`` marks picks illegal whose feature maps alone need more bytes at one time.
+    ``peaks`` asks for the peak memory of every choice too.
     Raises ``IllegalArchitecture`` where a part cannot be at all.
     """
     tables: list[PartTable] = []
     before: tuple[int, ...] = (space.input[0],)
     size = space.input[1:]
     for i, part in enumerate(space.parts):
-        builder = _Builder(part, before, size, costs, peak_limit)
+        builder = _Builder(part, before, size, costs, peaks)
         for rows in _patterns(part.block):
             builder.add(rows)
         table = builder.finish(_follows(space, part, before if i else (0,), builder.width))
@@ -162,15 +167,17 @@ class _Builder:
         before: tuple[int, ...],
         size: tuple[int, ...],
         costs: Mapping[str, Callable[[Node], Number]],
-        peak_limit: float | None,
+        peaks: bool,
     ) -> None:
         self.part, self.before, self.size = part, before, size
         self.picks = _picks(part.block)
-        self.costs, self.peak_limit = costs, peak_limit
+        self.costs, self.peaks = costs, peaks
         rows = len(self.picks)
         self.width = np.zeros(rows, np.int64)
         self.legal = np.ones(rows, np.bool_)
         self.legal_pairs: BoolArray | None = None
+        self.opening_peak = np.zeros((len(before), rows), np.int64) if peaks else None
+        self.repeated_peak = np.zeros(rows, np.int64) if peaks else None
         self.opening: dict[str, dict[int | str, FloatArray]] = {}
         self.repeated: dict[str, FloatArray] = {}
         self.output: tuple[int, ...] = ()
@@ -223,21 +230,20 @@ class _Builder:
     def _judge(self, rows: IntArray, block: Block, collected: Collected) -> None:
         for mask in collected.masks:
             self.legal[rows] &= mask.reshape(-1)
-        if not collected.undecided and self.peak_limit is None:
+        if not collected.undecided and not self.peaks:
             return
         widths = np.array(self.before, dtype=np.int64)[:, None]
         with collecting() as exact, np.errstate(divide="ignore", invalid="ignore"):
             opening = _trace(self.part.opening(block), Shape(widths, self.size))
             own = Shape(self.width[rows], opening.output.shape.size)
             repeated = _trace((block,), own) if max(self.part.depth) > 1 else None
-        masks = list(exact.masks)
-        if self.peak_limit is not None:
-            scopes = [scope for scope in (opening, repeated) if scope is not None]
-            masks += [np.asarray(peak_memory(scope) <= self.peak_limit) for scope in scopes]
         if self.legal_pairs is None:
             self.legal_pairs = np.ones((len(self.before), len(self.picks)), np.bool_)
-        for mask in masks:
+        for mask in exact.masks:
             self.legal_pairs[:, rows] &= mask
+        if self.opening_peak is not None and self.repeated_peak is not None:
+            self.opening_peak[:, rows] = peak_memory(opening)
+            self.repeated_peak[rows] = peak_memory(repeated) if repeated is not None else 0
 
     def finish(self, follows: BoolArray) -> PartTable:
         """The table, without rows that no width before allows; ``follows`` (widths, rows)."""
@@ -260,6 +266,8 @@ class _Builder:
             squeezed=self.squeezed,
             opening=opening,
             repeated={name: column[kept] for name, column in self.repeated.items()},
+            opening_peak=None if self.opening_peak is None else self.opening_peak[:, kept],
+            repeated_peak=None if self.repeated_peak is None else self.repeated_peak[kept],
             legal=follows if len(kept) == len(self.picks) else follows[:, kept],
         )
 
@@ -281,3 +289,33 @@ def _powers(value: Number) -> dict[int | str, Any]:
         else:
             powers[dict(monomial).get(BEFORE, 0)] = coefficient
     return {p: np.asarray(c, dtype=np.float64) for p, c in powers.items()}
+
+
+def within_peak(table: PartTable, limit: float) -> PartTable:
+    """The table of ``tabulate(..., peaks=True)`` without the openings over a peak memory in bytes
+    (a repeated block over it limits the depth to 1, which is the program's to see)."""
+    assert table.opening_peak is not None
+    return replace(table, legal=table.legal & (table.opening_peak <= limit))
+
+
+def peak_range(tables: Sequence[PartTable]) -> tuple[int, int]:
+    """Smallest and largest peak memory in bytes of the networks of a space, by dynamic programming
+    over the widths between parts."""
+    smallest = {tables[0].before[0]: 0}
+    largest = 0
+    for table in tables:
+        assert table.opening_peak is not None and table.repeated_peak is not None
+        reached: dict[int, int] = {}
+        deepens = min(table.part.depth) > 1
+        for i, before in enumerate(table.before):
+            if before not in smallest:
+                continue
+            rows = np.flatnonzero(table.legal[i])
+            peak = table.opening_peak[i, rows]
+            most = np.maximum(peak, table.repeated_peak[rows])
+            largest = max(largest, int(most.max(initial=0)))
+            least = np.maximum(most if deepens else peak, smallest[before])
+            for width, value in zip(table.width[rows].tolist(), least.tolist(), strict=True):
+                reached[width] = min(value, reached.get(width, value))
+        smallest = reached
+    return min(smallest.values()), largest

@@ -1,4 +1,4 @@
-"""DeepMAD's released score with one defect mended: resolution is kept after squeeze-and-excitation."""
+"""DeepMAD's released score with one defect mended: squeeze-and-excitation keeps the resolution."""
 
 from dataclasses import replace
 

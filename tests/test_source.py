@@ -187,6 +187,7 @@ CLEAN = """
     sys.modules["archsearch"] = None
     import torch
 
+    torch.set_num_threads(1)
     found = {}
     for name, shape in json.loads(sys.argv[1]).items():
         spec = importlib.util.spec_from_file_location(name, f"{name}.py")
@@ -236,7 +237,7 @@ def test_published_networks_in_a_clean_interpreter(tmp_path: Path) -> None:
 def test_drawn_networks_in_a_clean_interpreter(tmp_path: Path) -> None:
     drawn: list[Architecture] = []
 
-    @settings(max_examples=25, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=15, database=None, suppress_health_check=list(HealthCheck))
     @given(architectures())
     def collect(architecture: Architecture) -> None:
         drawn.append(architecture)

@@ -12,7 +12,7 @@ from archsearch.legality import IllegalArchitecture
 from archsearch.loading import find_objective, find_space
 from archsearch.solver.evaluate import evaluate
 from archsearch.space import Pick
-from archsearch.tables import ADDITIVE, tabulate
+from archsearch.tables import ADDITIVE, peak_range, tabulate
 
 SHIPPED = ("mobile", "resnet", "convnext", "plain", "deepmad_resnet")
 SPACES = {**TINY, **{name: (lambda name=name: find_space(name)) for name in SHIPPED}}
@@ -62,27 +62,21 @@ def test_what_the_tables_call_legal_is_what_can_be_built(name):
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_a_limit_on_peak_memory_keeps_exactly_the_networks_within_it(name):
+def test_peak_memory_of_every_choice_and_of_the_space(name):
     space = TINY[name]()
-    points = [p for p in space.points() if all(pick.depth == 1 for pick in p)]
-    peaks = sorted(cost(space.build(point)).peak_memory for point in points)
-    limit = peaks[len(peaks) // 2]
-    tables = tabulate(space, peak_limit=limit)
-    for point in points:
-        within = cost(space.build(point)).peak_memory <= limit
-        assert within == allowed(tables, point), point
-
-
-def allowed(tables, point):
-    before = 3
-    for table, pick in zip(tables, point, strict=True):
-        if pick.mapping not in table.picks or before not in table.before:
-            return False
-        row = table.picks.index(pick.mapping)
-        if not table.legal[table.before.index(before), row]:
-            return False
-        before = int(table.width[row])
-    return True
+    tables = tabulate(space, peaks=True)
+    peaks = []
+    for point in space.points():
+        expected, before, found = cost(space.build(point)).peak_memory, 3, 0
+        for table, pick in zip(tables, point, strict=True):
+            row = table.picks.index(pick.mapping)
+            found = max(found, int(table.opening_peak[table.before.index(before), row]))
+            if pick.depth > 1:
+                found = max(found, int(table.repeated_peak[row]))
+            before = int(table.width[row])
+        assert found == expected
+        peaks.append(expected)
+    assert peak_range(tables) == (min(peaks), max(peaks))
 
 
 @pytest.mark.parametrize("objective", ["deepmad", "deepmad_released"])

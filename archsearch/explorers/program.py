@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import inf
 
 import numpy as np
 
+from ..legality import IllegalArchitecture
 from ..objectives import Additive, Entropy, Objective
 from ..solver.chain import Assignment, Effectiveness, Evenness, Product, Program, Slot
 from ..space import Pick, Point, SearchSpace
-from ..tables import ADDITIVE, BoolArray, FloatArray, IntArray, PartTable, tabulate
+from ..tables import ADDITIVE, BoolArray, FloatArray, IntArray, PartTable, tabulate, within_peak
 
 PEAK = "peak_memory"
 """The one cost that is a largest value and not a sum: it decides which choices are legal."""
@@ -40,7 +42,7 @@ class SpaceProgram:
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows of a slot: for each its row in the part's table and its range of depths, shape (rows,)."""
+    """Choices of a slot: each one's row in the part's table and its range of depths, (choices,)."""
 
     row: IntArray
     lo: IntArray
@@ -59,12 +61,16 @@ def space_program(
     costs = ADDITIVE if own is None else own
     additive = {name: limit for name, limit in budgets.items() if name != PEAK}
     counted = {name: costs[name] for name in dict.fromkeys(("params", "macs", *additive))}
-    tables = tabulate(space, counted, budgets.get(PEAK))
+    tables = tabulate(space, counted, peaks=PEAK in budgets)
+    if PEAK in budgets:
+        tables = [within_peak(table, budgets[PEAK]) for table in tables]
+    limit = budgets.get(PEAK, inf)
+    rows = [_rows(table, isinstance(objective, Additive), limit) for table in tables]
     if isinstance(objective, Additive):
-        program, rows = _additive_program(objective, tables, tuple(counted), additive)
+        program = _additive_program(objective, tables, rows, tuple(counted), additive)
     else:
-        program, rows = _entropy_program(
-            objective, tables, tuple(counted), additive, space.effectiveness
+        program = _entropy_program(
+            objective, tables, rows, tuple(counted), additive, space.effectiveness
         )
     values = tuple(tuple(t.picks[i] for i in r.row) for t, r in zip(tables, rows, strict=True))
     return SpaceProgram(space, program, values)
@@ -73,12 +79,12 @@ def space_program(
 def _entropy_program(
     objective: Entropy,
     tables: Sequence[PartTable],
+    rows: Sequence[_Rows],
     costs: tuple[str, ...],
     budgets: Mapping[str, float],
     effectiveness: float,
-) -> tuple[Program, list[_Rows]]:
+) -> Program:
     features = (*costs, "entropy", "layers")
-    rows = [_depth_ranges(table) for table in tables]
     slots = [_slot(table, r, features) for table, r in zip(tables, rows, strict=True)]
     ends = _level_ends(tables)
     products = tuple(
@@ -88,7 +94,7 @@ def _entropy_program(
     stages = [i for i, table in enumerate(tables) if table.spatial]
     stages = stages[objective.counted_stages([_kind(tables[i]) for i in stages])]
     checked = ends if objective.every_level else ends[-1:]
-    program = Program(
+    return Program(
         tuple(slots),
         features,
         budgets,
@@ -98,7 +104,6 @@ def _entropy_program(
         entropy="entropy",
         layers="layers",
     )
-    return program, rows
 
 
 def _level(objective: Entropy, tables: Sequence[PartTable]) -> FloatArray:
@@ -120,27 +125,25 @@ def _level_ends(tables: Sequence[PartTable]) -> list[int]:
     return [*ends, len(body) - 1]
 
 
-def _depth_ranges(table: PartTable) -> _Rows:
-    """Every pick once per run of neighbouring depths, sorted by width; illegal ones left out."""
+def _rows(table: PartTable, single: bool, peak_limit: float) -> _Rows:
+    """Every legal pick, sorted by width: once per depth, or once per run of neighbouring depths."""
     runs: list[list[int]] = []
     for depth in sorted(table.part.depth):
-        if runs and depth == runs[-1][-1] + 1:
+        if not single and runs and depth == runs[-1][-1] + 1:
             runs[-1].append(depth)
         else:
             runs.append([depth])
-    return _repeat(table, [run[0] for run in runs], [run[-1] for run in runs])
-
-
-def _single_depths(table: PartTable) -> _Rows:
-    """Every pick once per depth."""
-    depths = sorted(table.part.depth)
-    return _repeat(table, depths, depths)
-
-
-def _repeat(table: PartTable, lo: list[int], hi: list[int]) -> _Rows:
     order = np.argsort(table.width, kind="stable")
-    times = len(order)
-    return _Rows(np.repeat(order, len(lo)), np.tile(lo, times), np.tile(hi, times))
+    order = order[table.legal[:, order].any(axis=0)]
+    row = np.repeat(order, len(runs))
+    lo = np.tile([run[0] for run in runs], len(order))
+    hi = np.tile([run[-1] for run in runs], len(order))
+    if table.repeated_peak is not None:
+        hi = np.where(table.repeated_peak[row] > peak_limit, np.minimum(hi, 1), hi)
+    kept = lo <= hi
+    if not kept.any():
+        raise IllegalArchitecture(f"no choice of {_kind(table)} is legal")
+    return _Rows(row[kept], lo[kept], hi[kept])
 
 
 def _slot(table: PartTable, rows: _Rows, features: Sequence[str]) -> Slot:
@@ -176,11 +179,11 @@ def _slot(table: PartTable, rows: _Rows, features: Sequence[str]) -> Slot:
 def _additive_program(
     objective: Additive,
     tables: Sequence[PartTable],
+    rows: Sequence[_Rows],
     costs: tuple[str, ...],
     budgets: Mapping[str, float],
-) -> tuple[Program, list[_Rows]]:
+) -> Program:
     """Every pick with its depth is a choice; where pairs count, also a state of its own."""
-    rows = [_single_depths(table) for table in tables]
     slots: list[Slot] = []
     before: list[Pick] = []
     for index, (table, r) in enumerate(zip(tables, rows, strict=True)):
@@ -191,12 +194,14 @@ def _additive_program(
         scores = np.array([objective.stage_score(index, pick) for pick in picks])
         slot = _with_score(_slot(table, r, costs), scores)
         if objective.pair_score is not None:
-            slot = _with_pairs(slot, table.legal[:, r.row], index, slots[-1:], before, picks, objective.pair_score)
+            slot = _with_pairs(
+                slot, table.legal[:, r.row], index, slots[-1:], before, picks, objective.pair_score
+            )
         slots.append(slot)
         before = picks
     if objective.pair_score is not None:
         slots = [replace(s, out_state=np.arange(s.choices), out_states=s.choices) for s in slots]
-    return Program(tuple(slots), (*costs, "score"), budgets, score="score"), rows
+    return Program(tuple(slots), (*costs, "score"), budgets, score="score")
 
 
 def _with_score(slot: Slot, scores: FloatArray) -> Slot:

@@ -16,7 +16,8 @@ from archsearch.solver.chain import (
 from archsearch.solver.evaluate import Evaluation, evaluate
 from archsearch.solver.feasible import Infeasibility
 from archsearch.solver.primal import Candidate
-from archsearch.solver.search import Solution, ranges, solve
+from archsearch.solver.search import ranges, solve
+from archsearch.solver.solution import Solution
 
 __all__ = [
     "Assignment",

@@ -91,8 +91,8 @@ def _trace(
         table = tables[i]
         low, high = np.searchsorted(table.cell_out, [out, out + 1])
         block = reached[i][low:high]
-        cell, column = np.unravel_index(int(block.argmax()), block.shape)
-        cell = int(cell) + int(low)
+        best_cell, column = divmod(int(block.argmax()), block.shape[1])
+        cell = best_cell + int(low)
         begin = int(table.start[cell])
         end = int(table.start[cell + 1]) if cell + 1 < len(table.start) else table.size
         row = begin + int((coefficients[i][begin:end] @ table.basis[column]).argmax())

@@ -278,7 +278,8 @@ class LabelSearch:
             if bonus is not None:
                 departure = departure - bonus
             after[:, k] = departure[labels.state]
-        return labels.value + after + self.constant
+        after += labels.value + self.constant
+        return after
 
     def _settle(self, labels: _Labels, slot: int, target: float) -> _Labels:
         """Replace what ends at `slot` by its exact value; drop the labels this rules out."""

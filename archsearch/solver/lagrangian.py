@@ -179,7 +179,7 @@ class Relaxation:
             product_entropy=running[self.product_ends, self.entropy] + offset,
             product_level=level,
             product_piece=np.where(excess * high >= excess * low, high, low),
-            groups=self.unevenness.coordinates(path.depths, total),
+            groups=self.unevenness.coordinates(path.depths.astype(np.float64), total),
             score=score,
         )
         return cut, features

@@ -117,9 +117,9 @@ def beam(
     steps: int,
     width: int,
     most: int,
-) -> bool:
-    """One beam search within `tables`; whether the incumbent improved."""
-    target = archive.value
+    target: float,
+) -> None:
+    """One beam search within `tables` for solutions worth more than `target`."""
     tuned = minimise(
         relaxation,
         tables,
@@ -130,12 +130,12 @@ def beam(
         on_path=lambda path: archive.note_path(tables, path),
     )
     if tuned.forward.path is None or tuned.bound <= target:
-        return archive.value > target
+        return
     levels, _ = node_marginals(tables, tuned.linear, tuned.forward)
     if np.isfinite(target):
         shrunk = eliminate(tables, levels, tuned.constant, target)
         if shrunk is None:
-            return archive.value > target
+            return
         tables = shrunk
         levels, _ = node_marginals(tables, tuned.linear, forward(tables, tuned.linear))
     bounds = [
@@ -143,9 +143,8 @@ def beam(
         for variant in variants(relaxation, tuned.prices)
     ]
     search = LabelSearch(relaxation, tables, bounds, ranges)
-    found = search.run(best_pairs(levels, tables, most), archive.value, width, beam=True)
-    archive.take(found)
-    return archive.value > target
+    goal = max(target, archive.value) if np.isfinite(target) else target
+    archive.take(search.run(best_pairs(levels, tables, most), goal, width, beam=True))
 
 
 def neighbourhoods(
@@ -163,6 +162,17 @@ def neighbourhoods(
     movable = [i for i, table in enumerate(tables) if table.span() > 1]
     for chosen in itertools.combinations(movable, min(free, len(movable))):
         yield [tables[i] if i in chosen else held[i] for i in range(count)]
+
+
+def without(tables: Sequence[Table], assignment: Assignment, slot: int) -> list[Table] | None:
+    """Tables in which `slot` may not take the choice it has in `assignment`."""
+    table = tables[slot]
+    keep = table.choice != assignment[slot][0]
+    if not keep.any():
+        return None
+    result = list(tables)
+    result[slot] = table.restrict(keep, table.lo[keep], table.hi[keep], None)
+    return result
 
 
 def windows(

@@ -1,7 +1,5 @@
 """The face of the solver: `solve` and `ranges`.
 
-
-
 Best-first branch and bound over the relaxation of lagrangian.py. The bound reported is the
 largest over the open parts of the space and the target against which the rest was discarded.
 """
@@ -11,56 +9,31 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from archsearch.solver.branch import Node, Outcome, Settings, compact, process
-from archsearch.solver.chain import Assignment, Program
+from archsearch.solver.chain import Program
 from archsearch.solver.diverse import diverse
 from archsearch.solver.dynamic import Linear, forward
 from archsearch.solver.evaluate import evaluate
 from archsearch.solver.expand import Expanded, expand
 from archsearch.solver.feasible import Infeasibility, explain, find_feasible, single_budget
 from archsearch.solver.lagrangian import Relaxation
-from archsearch.solver.primal import Archive, Candidate, beam, neighbourhoods, windows
+from archsearch.solver.primal import Archive, Candidate, beam, neighbourhoods, windows, without
 from archsearch.solver.reduce import prefix_ranges, within_budgets
 from archsearch.solver.root import (
     Root,
     entropy_ceilings,
     entropy_limits,
+    thin,
     tune_full,
     tune_thin,
 )
+from archsearch.solver.solution import Progress, Solution
 from archsearch.solver.tables import Table, build
-
-Progress = Callable[[float, float | None, float, int], None]
-"""Called with (elapsed seconds, incumbent value or None, bound, nodes processed)."""
-
-
-@dataclass(frozen=True)
-class Solution:
-    """The best assignment found and what is proved about it.
-
-    ``bound`` holds over the whole discrete space; ``gap`` is (bound - value) / |value|.
-    ``status`` is "optimal within gap", "time limit", "interrupted" or "infeasible".
-    ``multipliers`` are the root's shadow prices: value per unit of each budget. ``trace`` lists
-    (seconds, incumbent or None, bound). ``solutions`` are the best found diverse solutions, the
-    incumbent first.
-    """
-
-    assignment: Assignment | None
-    value: float
-    bound: float
-    gap: float
-    status: str
-    nodes: int
-    trace: tuple[tuple[float, float | None, float], ...] = ()
-    multipliers: dict[str, float] = field(default_factory=dict)
-    solutions: tuple[Candidate, ...] = ()
-    infeasibility: Infeasibility | None = None
-
 
 def ranges(program: Program) -> dict[str, tuple[float, float]]:
     """Exact least and greatest total of every feature over all chains, budgets ignored."""
@@ -90,6 +63,9 @@ def solve(
 ) -> Solution:
     """Maximise `program`, proving a bound until it is within `gap` (relative) of the incumbent.
 
+    ``count`` asks for that many diverse solutions. Nothing in the search is random and it runs in
+    one process, so ``seed`` and ``workers`` change nothing: two runs that stop by gap agree.
+
     Raises:
         KeyboardInterrupt: if interrupted before any feasible solution is known; afterwards the
             interrupt ends the search and the best so far is returned with its bound.
@@ -103,6 +79,8 @@ def solve(
         if search.archive.best is None:
             raise
         status = "interrupted"
+    if count > 1 and search.archive.best is not None and search.whole is not None:
+        search.alternatives(search.whole)
     solution = search.solution(status, count)
     return solution if expanded is None else _original(program, solution, expanded)
 
@@ -156,6 +134,7 @@ class _Search:
         self.multipliers = dict.fromkeys(program.budgets, 0.0)
         self.infeasibility: Infeasibility | None = None
         self.core: Root | None = None
+        self.whole: Root | None = None
 
     # -- what is known ------------------------------------------------------------------------
 
@@ -219,6 +198,7 @@ class _Search:
         limits = entropy_ceilings(self.relaxation, tables, limits)
         self.check_time()
         root = Root(tables, np.inf, self.relaxation.zero(), limits)
+        self.whole = root
         for round_number in range(4):
             before = sum(table.size for table in root.tables)
             small, root = tune_thin(self.relaxation, root, 80 if round_number == 0 else 30)
@@ -261,9 +241,9 @@ class _Search:
         if found is not None:
             self.archive.take(found)
 
-    def beam(self, tables: Sequence[Table], root: Root, steps: int) -> bool:
+    def beam(self, tables: Sequence[Table], root: Root, steps: int) -> None:
         self.check_time()
-        return beam(
+        beam(
             self.relaxation,
             tables,
             root.prices,
@@ -272,7 +252,26 @@ class _Search:
             steps=steps,
             width=self.settings.beam_width,
             most=self.settings.beam_pairs,
+            target=self.archive.value,
         )
+
+    def alternatives(self, root: Root) -> None:
+        """Near-best solutions that do without one choice of the incumbent each."""
+        assert self.archive.best is not None
+        for slot in range(len(root.tables)):
+            tables = without(root.tables, self.archive.best.assignment, slot)
+            if tables is not None:
+                beam(
+                    self.relaxation,
+                    thin(tables),
+                    root.prices,
+                    root.ranges,
+                    self.archive,
+                    steps=10,
+                    width=self.settings.beam_width,
+                    most=self.settings.beam_pairs,
+                    target=-np.inf,
+                )
 
     def polish(self, root: Root) -> None:
         """Try one more exchange of up to three slots of the incumbent."""

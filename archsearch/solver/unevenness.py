@@ -116,7 +116,8 @@ class Plane:
 
     def coordinates(self, depths: FloatArray, totals: FloatArray) -> FloatArray:
         groups: FloatArray = self._mask @ depths
-        return groups - groups.mean()
+        centred: FloatArray = groups - groups.mean()
+        return centred
 
     def curvature(self, prices: FloatArray) -> FloatArray:
         _, offset = self.conjugate(prices)
@@ -136,7 +137,8 @@ class Plane:
         return root
 
     def project(self, prices: FloatArray) -> FloatArray:
-        return prices - prices.mean()
+        projected: FloatArray = prices - prices.mean()
+        return projected
 
 
 class Spread:
