@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from measure import print_table
 
@@ -24,14 +24,21 @@ from archsearch.tables import tabulate
 NAMES = ("params", "macs", "activations")
 
 
-def timed(function: Callable[[], Any], repeats: int = 1) -> tuple[Any, float, float]:
-    """The result, and the best wall and CPU seconds of a few calls."""
+class Times(NamedTuple):
+    """The result of a call, and its best wall and CPU seconds."""
+
+    result: Any
+    wall: float
+    cpu: float
+
+
+def timed(function: Callable[[], Any], repeats: int = 1) -> Times:
     times = []
     for _ in range(repeats):
         wall, cpu = time.perf_counter(), time.process_time()
         result = function()
         times.append((time.perf_counter() - wall, time.process_time() - cpu))
-    return result, *min(times)
+    return Times(result, *min(times))
 
 
 def torch_costs(network: Architecture) -> tuple[int, int]:
@@ -47,8 +54,43 @@ def torch_costs(network: Architecture) -> tuple[int, int]:
     return sum(p.numel() for p in module.parameters()), counter.get_total_flops() // 2
 
 
-def row(name: str, count: int, wall: float, cpu: float, equal: str) -> Sequence[str]:
-    return name, f"{count:,}", f"{wall:.3f}", f"{cpu:.3f}", f"{count / wall:,.0f}", equal
+def row(name: str, count: int, times: Times, equal: str = "") -> Sequence[str]:
+    speed = f"{count / times.wall:,.0f}"
+    return name, f"{count:,}", f"{times.wall:.3f}", f"{times.cpu:.3f}", speed, equal
+
+
+def measured(name: str, batch: int, count: int, by_torch: int) -> list[Sequence[str]]:
+    """Rows of the table for a space: how long each way takes, and how many numbers agree."""
+    space = find_space(name)
+    tabulated = timed(lambda: tabulate(space))
+    tables = tabulated.result
+    costs = CandidateCosts(tables, NAMES)
+    drawing = timed(lambda: draw(tables, batch))
+    drawn = drawing.result
+    batched = timed(lambda: costs(drawn), 3)
+    some = Candidates(drawn.rows[:count], drawn.depths[:count])
+    building = timed(lambda: [space.build(some.point(tables, i)) for i in range(len(some))])
+    networks = building.result
+    single = timed(lambda: [cost(network) for network in networks])
+    exact = costs(some)
+    agree = sum(
+        all(exact[cost_name][i] == getattr(own, cost_name) for cost_name in NAMES)
+        for i, own in enumerate(single.result)
+    )
+    torch_costs(networks[0])  # loads PyTorch
+    meta = timed(lambda: [torch_costs(network) for network in networks[:by_torch]])
+    same = sum(
+        (own.params, own.macs) == counted
+        for own, counted in zip(single.result, meta.result, strict=False)
+    )
+    return [
+        row("tables of the space", 1, tabulated),
+        row("draw", batch, drawing),
+        row("batched", batch, batched),
+        row("build the description", count, building),
+        row("one by one", count, single, f"{agree:,} of {count:,}"),
+        row("FlopCounterMode, meta device", by_torch, meta, f"{same} of {by_torch}"),
+    ]
 
 
 def main() -> None:
@@ -58,35 +100,9 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--torch", type=int, default=10)
     args = parser.parse_args()
-    space = find_space(args.space)
-    tables, *tabulated = timed(lambda: tabulate(space))
-    costs = CandidateCosts(tables, NAMES)
-    drawn, *drawing = timed(lambda: draw(tables, args.batch))
-    _, *batched = timed(lambda: costs(drawn), 3)
-    some = Candidates(drawn.rows[: args.count], drawn.depths[: args.count])
-    networks, *building = timed(
-        lambda: [space.build(some.point(tables, i)) for i in range(len(some))]
-    )
-    singles, *single = timed(lambda: [cost(network) for network in networks])
-    batch = costs(some)
-    wrong = sum(
-        any(batch[name][i] != getattr(own, name) for name in NAMES) for i, own in enumerate(singles)
-    )
-    torch_costs(networks[0])  # loads PyTorch
-    counted, *meta = timed(lambda: [torch_costs(n) for n in networks[: args.torch]])
-    off = sum((o.params, o.macs) != c for o, c in zip(singles, counted, strict=False))
-    rows = [
-        row("tables of the space", 1, *tabulated, ""),
-        row("draw", args.batch, *drawing, ""),
-        row("batched", args.batch, *batched, ""),
-        row("build the description", args.count, *building, ""),
-        row("one by one", args.count, *single, f"{args.count - wrong:,} of {args.count:,}"),
-        row(
-            "FlopCounterMode, meta device", args.torch, *meta, f"{args.torch - off} of {args.torch}"
-        ),
-    ]
+    rows = measured(args.space, args.batch, args.count, args.torch)
     header = ("what", "networks", "wall s", "CPU s", "networks/s", "equal")
-    print_table(f"Costs ({', '.join(NAMES)}) of networks of space {space.name}", header, rows)
+    print_table(f"Costs ({', '.join(NAMES)}) of networks of space {args.space}", header, rows)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Any
 from .checks import show
 from .forward import forward_lines
 from .layers import own_layer, signature
-from .layout import INDENT, bracketed
+from .layout import INDENT, bracketed, conditional
 from .naming import class_names
 from .parameters import Plan, plan_class
 from .structure import Child, Part
@@ -74,14 +74,12 @@ class Classes:
         for child in part.children:
             if child.part is not None or child.call is not None:
                 last = is_head and child.name == part.output
-                lines += self._layer(
-                    child, plan, f" if {CLASSES} else nn.Identity()" if last else ""
-                )
+                lines += self._layer(child, plan, last)
         extra = ", pre_logits: bool = False" if is_head else ""
         lines += ["", f"{INDENT}def forward(self, x: Tensor{extra}) -> Tensor:"]
         return lines + forward_lines(part, part.output if is_head else None)
 
-    def _layer(self, child: Child, plan: Plan, tail: str) -> list[str]:
+    def _layer(self, child: Child, plan: Plan, is_last: bool) -> list[str]:
         texts = {a.role: t for a, t in plan.texts.items() if a.child == child.name}
         if child.part is not None:
             inner = self.plans[child.part.signature]
@@ -99,7 +97,10 @@ class Classes:
             for role in named
             if role not in defaults or texts[role] != show(defaults[role])
         ]
-        return bracketed(2, f"self.{child.name} = {child.call.name}(", words, f"){tail}")
+        if is_last:
+            call = f"{child.call.name}({', '.join(words)})"
+            return conditional(2, f"self.{child.name}", call, CLASSES, "nn.Identity()")
+        return bracketed(2, f"self.{child.name} = {child.call.name}(", words, ")")
 
 
 def own_layers(parts: Sequence[Part]) -> tuple[list[list[str]], set[str]]:

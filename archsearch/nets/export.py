@@ -33,6 +33,10 @@ LARGEST_ONNX = 2**31
 """Bytes that one ONNX file can hold; the format is a protocol buffer."""
 
 
+class RuntimesDiffer(UserError, ArithmeticError):
+    """An exported network that does not compute what PyTorch computes, for these weights."""
+
+
 def export(
     architecture: Architecture,
     path: str | Path,
@@ -63,7 +67,7 @@ def export_onnx(architecture: Architecture, path: str | Path, net: nn.Module | N
     """Write an ONNX file with input ``x``, output ``scores`` and any batch size.
 
     It is run by onnxruntime and compared with PyTorch first. Raises ``UserError`` where optional
-    packages are missing, ``ArithmeticError`` where the two disagree.
+    packages are missing, ``RuntimesDiffer`` where the two disagree.
     """
     _need("onnx", "onnxruntime", "onnxscript")
     import torch
@@ -136,8 +140,8 @@ def _compare(
             mine, theirs = net(x), other(x)
         error = (mine - theirs).abs().max() / mine.abs().max().clamp(min=1e-12)
         if not error <= TOLERANCE:
-            raise ArithmeticError(
-                f"{name} differs from PyTorch by {error:.1e} of the largest score"
+            raise RuntimesDiffer(
+                f"{name} differs from PyTorch by {error:.1e} of the largest; nothing is written"
             )
 
 

@@ -9,7 +9,7 @@ from ..cost import scope_window
 from ..graph import Scope
 from ..operator import IllegalArchitecture
 from .classes import CLASSES, Classes
-from .layout import INDENT, WIDTH, bracketed, exploded
+from .layout import INDENT, WIDTH, bracketed, conditional, exploded
 from .structure import Part, is_sequence, read_part
 
 BODY = INDENT * 2
@@ -127,9 +127,8 @@ def _constructors(network: Network, classes: Classes) -> list[str]:
     blocks = [_sequential(stage) for stage in calls]
     lines += exploded(2, "self.stages = nn.Sequential(", blocks, ")")
     kind, words = classes.call(network.head, **({CLASSES: CLASSES} if network.classifier else {}))
-    return lines + bracketed(
-        2, f"self.head = nn.Identity() if features_only else {kind}(", words, ")"
-    )
+    call = f"{kind}({', '.join(words)})"
+    return lines + conditional(2, "self.head", "nn.Identity()", "features_only", call)
 
 
 @dataclass(frozen=True)

@@ -194,10 +194,11 @@ class _Planner:
     def _padding(self, i: int, child: Child, vectors: dict[str, Vector]) -> str:
         vector, kernel = vectors["padding"], vectors.get("kernel_size", ())
         dilation = vectors.get("dilation", (1,) * len(vector))
-        if len(set(vector)) == 1 and len({*kernel}) <= 1 and len({*dilation}) == 1:
-            return literal(vector[0])
-        if not all(type(k) is int for k in kernel) or vector != tuple(
-            d * (k // 2) for d, k in zip(dilation, kernel, strict=True)
+        if len(set(vector)) == 1:
+            return show(vector[0])
+        halves = [k // 2 if type(k) is int else None for k in kernel]
+        if None in halves or vector != tuple(
+            d * half for d, half in zip(dilation, halves, strict=False)
         ):
             return self._plain(i, child, "padding", vector)
         size = self._plain(i, child, "kernel_size", kernel)
@@ -231,7 +232,7 @@ class _Planner:
         return known.name
 
     def _free_name(self, role: str, child: str) -> str:
-        taken = {parameter.name for parameter in self.plain.values()}
+        taken = {parameter.name for parameter in self.plain.values()} | IN_NAMES | OUT_NAMES
         word = "activation" if role == "class" else role
         if self.names[role] > 1:
             word = child if role == "class" else f"{child}_{role}"

@@ -11,12 +11,17 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..graph import Node, Scope
-from ..operator import Call, Operator, Shape
+from ..operator import Call, IllegalArchitecture, Operator, Shape
 from .checks import LayerName, check_call, check_identifier, check_operator
 from .layers import own_layer, signature
 
 INPUT = "x"
 """How the layers of a part call its input."""
+
+
+RESERVED = {INPUT, "apply", "children", "eval", "float", "forward", "half", "modules", "parameters",
+            "state_dict", "to", "train", "training", "type", "zero_grad"}  # fmt: skip
+"""Names that a layer of a PyTorch module cannot have without breaking it."""
 
 
 class Argument(NamedTuple):
@@ -115,6 +120,8 @@ def _relative(scope: Scope, name: str) -> str:
 
 def _read_child(scope: Scope, child: Node | Scope) -> Child:
     name = check_identifier(_relative(scope, child.name))
+    if name in RESERVED:
+        raise IllegalArchitecture(f"a layer cannot be named {name!r}: modules use the name")
     reads = tuple(local_name(scope, value.name) for value in child.inputs)
     if isinstance(child, Scope):
         part = read_part(child)

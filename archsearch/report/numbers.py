@@ -49,8 +49,8 @@ def percent(ratio: float) -> str:
 
 
 def percent_up(ratio: float, digits: int = 2) -> str:
-    """A ratio as a percentage of so many digits, rounded up."""
-    value = Decimal(100 * ratio)
+    """A ratio as a percentage of so many digits, rounded up (past what is a rounding error)."""
+    value = Decimal(100 * ratio * (1 - 1e-9))
     step = Decimal(1).scaleb(max(value.adjusted() - digits + 1, -4))
     return f"{value.quantize(step, ROUND_CEILING):f} %"
 

@@ -14,9 +14,10 @@ from archsearch.solver.chain import (
     Slot,
 )
 from archsearch.solver.evaluate import Evaluation, evaluate
+from archsearch.solver.extremes import ranges
 from archsearch.solver.feasible import Infeasibility
 from archsearch.solver.primal import Candidate
-from archsearch.solver.search import ranges, solve
+from archsearch.solver.search import solve
 from archsearch.solver.solution import Solution
 
 __all__ = [

@@ -143,7 +143,7 @@ class Settings:
     enumerate_width: int = 1000
     beam_width: int = 200
     beam_pairs: int = 200
-    beam_every: int = 10
+    beam_every: int = 5
 
 
 def process(

@@ -91,18 +91,23 @@ def minimise(
         if trial.forward.path is None:
             break
         _record(best, relaxation, tables, ranges, trial, on_path)
-        gain = best.bound - trial.bound
-        moved = gain > 0
-        if moved:
-            best.bound, best.prices = trial.bound, trial.prices
-            best.linear, best.constant, best.forward = trial.linear, trial.constant, trial.forward
-            if gain > 0.5 * promise:
-                best.step = max(3.0 * best.step, 0.3 * radius / max(length, 1e-12))
-        else:
-            best.step *= 0.6
+        moved = _accept(best, trial, promise, 0.3 * radius / max(length, 1e-12))
         _forget(best, 24)
     best.share = _mixture(relaxation, best)
     return best
+
+
+def _accept(best: Tuned, trial: Tuned, promise: float, least_step: float) -> bool:
+    """Move to the trial if it is better, and adapt the step; whether it moved."""
+    gain = best.bound - trial.bound
+    if gain <= 0:
+        best.step *= 0.6
+        return False
+    best.bound, best.prices = trial.bound, trial.prices
+    best.linear, best.constant, best.forward = trial.linear, trial.constant, trial.forward
+    if gain > 0.5 * promise:
+        best.step = max(3.0 * best.step, least_step)
+    return True
 
 
 def _bounded_step(

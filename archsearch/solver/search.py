@@ -1,4 +1,4 @@
-"""The face of the solver: `solve` and `ranges`.
+"""The face of the solver: `solve`.
 
 Best-first branch and bound over the relaxation of lagrangian.py. The bound reported is the
 largest over the open parts of the space and the target against which the rest was discarded.
@@ -17,7 +17,6 @@ import numpy as np
 from archsearch.solver.branch import Node, Outcome, Settings, compact, process
 from archsearch.solver.chain import Program
 from archsearch.solver.diverse import diverse
-from archsearch.solver.dynamic import Linear, forward
 from archsearch.solver.evaluate import evaluate
 from archsearch.solver.expand import Expanded, expand
 from archsearch.solver.feasible import Infeasibility, explain, find_feasible, single_budget
@@ -34,20 +33,6 @@ from archsearch.solver.root import (
 )
 from archsearch.solver.solution import Progress, Solution
 from archsearch.solver.tables import Table, build
-
-def ranges(program: Program) -> dict[str, tuple[float, float]]:
-    """Exact least and greatest total of every feature over all chains, budgets ignored."""
-    tables = [build(slot) for slot in program.slots]
-    n, count = len(tables), len(program.features)
-    result = {}
-    for column, name in enumerate(program.features):
-        ends = []
-        for sign in (-1.0, 1.0):
-            weights = np.zeros((n, count))
-            weights[:, column] = sign
-            ends.append(sign * forward(tables, Linear(weights, np.zeros(n), (None,) * n)).value)
-        result[name] = (ends[0], ends[1])
-    return result
 
 
 def solve(
@@ -79,7 +64,7 @@ def solve(
         if search.archive.best is None:
             raise
         status = "interrupted"
-    if count > 1 and search.archive.best is not None and search.whole is not None:
+    if count > 1 and status != "interrupted" and search.whole is not None:
         search.alternatives(search.whole)
     solution = search.solution(status, count)
     return solution if expanded is None else _original(program, solution, expanded)
@@ -197,8 +182,7 @@ class _Search:
         limits = prefix_ranges(self.relaxation, tables)
         limits = entropy_ceilings(self.relaxation, tables, limits)
         self.check_time()
-        root = Root(tables, np.inf, self.relaxation.zero(), limits)
-        self.whole = root
+        root = self.whole = Root(tables, np.inf, self.relaxation.zero(), limits)
         for round_number in range(4):
             before = sum(table.size for table in root.tables)
             small, root = tune_thin(self.relaxation, root, 80 if round_number == 0 else 30)
@@ -210,6 +194,7 @@ class _Search:
                 self.in_hand = -np.inf
                 return None
             root = tuned
+            self.whole = replace(self.whole, prices=root.prices)
             self.ceiling = min(self.ceiling, max(root.bound, self.discarded))
             self.multipliers = dict(
                 zip(self.program.budgets, root.prices.budget.tolist(), strict=True)
@@ -257,7 +242,8 @@ class _Search:
 
     def alternatives(self, root: Root) -> None:
         """Near-best solutions that do without one choice of the incumbent each."""
-        assert self.archive.best is not None
+        if self.archive.best is None:
+            return
         for slot in range(len(root.tables)):
             tables = without(root.tables, self.archive.best.assignment, slot)
             if tables is not None:
