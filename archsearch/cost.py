@@ -138,12 +138,17 @@ def peak_memory(scope: Scope) -> Number:
     nodes = list(scope.nodes())
     last = {value.name: i for i, node in enumerate(nodes) for value in node.inputs}
     last[scope.output.name] = len(nodes)
-    alive: dict[str, Number] = {v.name: v.shape.numel for v in scope.inputs if v.name in last}
+    alive: Number = sum(value.shape.numel for value in scope.inputs if value.name in last)
     peak: Number = 0
     for i, node in enumerate(nodes):
-        alive[node.name] = node.shape.numel
-        peak = _larger(peak, sum(alive.values()))
-        alive = {name: numel for name, numel in alive.items() if last.get(name, i) > i}
+        alive = alive + node.shape.numel
+        peak = _larger(peak, alive)
+        for value in node.inputs:
+            if last.get(value.name) == i:
+                alive = alive - value.shape.numel
+                del last[value.name]
+        if node.name not in last:
+            alive = alive - node.shape.numel
     return BYTES * peak
 
 
@@ -151,11 +156,11 @@ def scope_window(scope: Scope) -> Window:
     """How far the output looks into the input: the widest path through the graph."""
     seen: dict[str, Window] = {value.name: Window() for value in scope.inputs}
     for node in scope.nodes():
-        paths = [seen[value.name] for value in node.inputs]
-        stride = max(path.stride for path in paths)
-        own = node.op.window(*node.x)
-        reach = max(path.reach for path in paths) + (own.reach - 1) * stride
-        seen[node.name] = Window(reach, stride * own.stride)
+        before = seen[node.inputs[0].name]
+        if len(node.inputs) > 1:
+            paths = [seen[value.name] for value in node.inputs]
+            before = Window(max(p.reach for p in paths), max(p.stride for p in paths))
+        seen[node.name] = _after(before, node.op.window(*node.x))
     return seen[scope.output.name]
 
 

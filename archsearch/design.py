@@ -13,11 +13,12 @@ from math import prod
 
 from .architecture import Architecture
 from .budget import Budget, parse_budgets
+from .cost import cost
 from .errors import InfeasibleBudget, UserError
 from .explorers.program import PEAK, SpaceProgram, space_program
 from .legality import IllegalArchitecture
 from .loading import find_objective, find_space
-from .objectives import Objective
+from .objectives import Entropy, Objective
 from .solver import Solution, ranges, solve
 from .space import Point, SearchSpace
 from .tables import peak_range, tabulate
@@ -90,7 +91,7 @@ def design(
     input: tuple[int, ...] | None = None,
     classes: int | None = None,
     kernel_sizes: tuple[int, ...] | None = None,
-    gap: float = 0.01,
+    gap: float = 0.001,
     time_limit: float = 60.0,
     count: int = 1,
     seed: int = 0,
@@ -125,8 +126,10 @@ def design(
     )
     if solution.infeasibility is not None:
         raise InfeasibleBudget(_infeasible(filled, solution))
+    networks = _networks(problem, solution)
+    _check_spent(networks, goal, filled)
     return Design(
-        networks=_networks(problem, solution),
+        networks=networks,
         bound=solution.bound,
         status=solution.status,
         budgets=filled,
@@ -213,6 +216,23 @@ def _check_single_budgets(
                 f"budget {budget}: the smallest {budget.unit} this space can reach"
                 f" is {smallest:,.0f}"
             )
+
+
+def _check_spent(
+    networks: Sequence[Designed], objective: Objective, budgets: Sequence[Budget]
+) -> None:
+    """Count every network anew, layer by layer: a budget is a limit, whatever the solver found."""
+    own = objective.costs if isinstance(objective, Entropy) else None
+    for network in networks:
+        total = cost(network.architecture)
+        for budget in budgets:
+            if own is not None and budget.cost in own:
+                nodes = network.architecture.trace().nodes()
+                spent = sum(own[budget.cost](node) for node in nodes)
+            else:
+                spent = getattr(total, budget.cost)
+            if not budget.allows(spent):
+                raise AssertionError(f"a network of {spent} {budget.cost} for budget {budget}")
 
 
 def _infeasible(budgets: Sequence[Budget], solution: Solution) -> str:

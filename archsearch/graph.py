@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from .legality import check_counts
@@ -25,19 +24,14 @@ class Value:
 
 @dataclass(frozen=True)
 class Node:
-    """One primitive: its dotted name, its operator, and the values it reads."""
+    """One primitive: its dotted name, its operator, the values it reads, their shapes ``x`` and the
+    shape of its output."""
 
     name: str
     op: Operator
     inputs: tuple[Value, ...]
-
-    @cached_property
-    def x(self) -> tuple[Shape, ...]:
-        return tuple([value.shape for value in self.inputs])
-
-    @cached_property
-    def shape(self) -> Shape:
-        return self.op.shape(*self.x)
+    x: tuple[Shape, ...]
+    shape: Shape
 
 
 @dataclass(frozen=True)
@@ -92,16 +86,17 @@ class Tracer:
 
     def __call__(self, name: str, op: Operator, *inputs: Value) -> Value:
         """Add a layer and return its output."""
-        node = Node(self._free(name), op, inputs)
+        full = self._free(name)
+        x = tuple([value.shape for value in inputs])
         try:
             if op.inputs not in (None, len(inputs)):
                 kind = type(op).__name__
                 raise IllegalArchitecture(f"{kind} has {op.inputs} inputs, not {len(inputs)}")
-            shape = node.shape
+            shape = op.shape(*x)
         except IllegalArchitecture as error:
-            raise IllegalArchitecture(f"{node.name}: {error}") from None
-        self.children.append(node)
-        return Value(node.name, shape)
+            raise IllegalArchitecture(f"{full}: {error}") from None
+        self.children.append(Node(full, op, inputs, x, shape))
+        return Value(full, shape)
 
     def scope(self, name: str, recipe: Recipe, x: Value) -> Value:
         """Expand a recipe inside a scope of its own and return its output."""

@@ -59,7 +59,14 @@ def check_counts(description: object, may_be_zero: Collection[str] = ()) -> None
     """Raise ``IllegalArchitecture`` where an integer or ratio among the fields, alone or in a
     tuple, is zero or negative; fields in ``may_be_zero`` must not be negative."""
     for name, value in vars(description).items():
-        for number in value if isinstance(value, tuple) else (value,):
+        kind_of = type(value)
+        if kind_of is tuple:
+            numbers = value
+        elif kind_of is int or kind_of is Fraction:
+            numbers = (value,)
+        else:
+            continue
+        for number in numbers:
             if type(number) not in (int, Fraction) or number > 0:
                 continue
             if number < 0 or name not in may_be_zero:

@@ -468,6 +468,8 @@ def test_every_known_class_can_be_stored(family: Any) -> None:
     from archsearch.serialization import _decode, _encode
 
     for cls in family.known.values():
+        if not cls.__module__.startswith("archsearch."):
+            continue  # another test's own
         needed = [n for n, f in cls.__dataclass_fields__.items() if not hasattr(cls, n)]
         value = cls(**{name: index + 8 for index, name in enumerate(needed)})
         text = json.dumps(_encode(family, value, "value"))

@@ -20,7 +20,10 @@ Assignment = tuple[tuple[int, int], ...]
 """One (choice, depth) pair per slot."""
 
 TOLERANCE = 1e-9
-"""Relative slack granted to every budget and to the effectiveness limit."""
+"""Relative slack granted to every budget and to the effectiveness limit, against rounding."""
+
+MOST_SLACK = 0.5
+"""Most slack of a budget: costs are whole numbers, so none above the budget gets through."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,7 +240,7 @@ class Program:
     def allowance(self, feature: str) -> float:
         """The budget of `feature` with its tolerance."""
         budget = float(self.budgets[feature])
-        return budget + TOLERANCE * max(1.0, abs(budget))
+        return budget + min(TOLERANCE * max(1.0, abs(budget)), MOST_SLACK)
 
 
 def as_assignment(pairs: Sequence[Sequence[int]]) -> Assignment:

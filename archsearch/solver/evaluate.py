@@ -56,7 +56,7 @@ def evaluate(program: Program, assignment: Assignment) -> Evaluation:
         outs.append(state)
         history.append(dict(totals))
     for name, budget in program.budgets.items():
-        if totals[name] > budget + TOLERANCE * max(1.0, abs(budget)):
+        if totals[name] > program.allowance(name):
             violations.append(f"{name} {totals[name]:g} exceeds {budget:g}")
     rho = _effectiveness(program, history)
     for term, value in zip(program.effectiveness, rho, strict=True):
