@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from math import ceil, prod
 
 from .architecture import Architecture
 from .budget import Budget, parse_budgets
@@ -180,8 +180,13 @@ def with_defaults(
     ratio = space.macs_per_param * prod(space.input[1:]) / REFERENCE_POSITIONS
     missing = "macs" if "params" in named else "params"
     usual = named["params"] * ratio if missing == "macs" else named["macs"] / ratio
-    limit = int(max(usual, ROOM * reach[missing][0]))
+    limit = _three_digits(max(usual, ROOM * reach[missing][0]))
     return (*budgets, Budget(missing, limit)), (missing,)
+
+
+def _three_digits(number: float) -> int:
+    """A number as a person would name it, to three digits."""
+    return int(round(number, 3 - len(str(int(number))))) if number >= 1000 else ceil(number)
 
 
 def _as_budgets(budgets: str | Sequence[str | Budget]) -> tuple[Budget, ...]:
