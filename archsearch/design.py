@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, prod
 
 from .architecture import Architecture
@@ -31,6 +31,9 @@ ROOM = 1.5
 
 UNLIMITED = 1e300
 """A budget that never binds."""
+
+EXPLAIN_SECONDS = 5.0
+"""How long one budget's smallest value may be looked for when the budgets contradict."""
 
 Progress = Callable[[float, float | None, float, int], None]
 """Called with seconds, best value so far (None: none yet), proven bound, nodes."""
@@ -125,7 +128,7 @@ def design(
         on_progress=on_progress,
     )
     if solution.infeasibility is not None:
-        raise InfeasibleBudget(_infeasible(filled, solution))
+        raise InfeasibleBudget(_infeasible(problem, filled))
     networks = _networks(problem, solution)
     _check_spent(networks, goal, filled)
     return Design(
@@ -240,10 +243,39 @@ def _check_spent(
                 raise AssertionError(f"a network of {spent} {budget.cost} for budget {budget}")
 
 
-def _infeasible(budgets: Sequence[Budget], solution: Solution) -> str:
-    assert solution.infeasibility is not None
+def _infeasible(problem: SpaceProgram, budgets: Sequence[Budget]) -> str:
+    """Why nothing meets the budgets together: the smallest each cost can be within the others."""
+    found = []
+    for budget in budgets:
+        others = [other for other in budgets if other is not budget]
+        if budget.cost == PEAK:
+            continue
+        smallest = _smallest(problem, budget.cost, others)
+        within = f"within {' and '.join(map(str, others))} " if others else ""
+        if smallest is None:
+            smallest, within = _smallest(problem, budget.cost, ()), "without another budget "
+        if smallest is not None:
+            found.append(f"{within}the smallest {budget.unit} is {smallest:,}")
     limits = " and ".join(str(budget) for budget in budgets)
-    return f"no network of this space meets {limits}: {solution.infeasibility.message}"
+    return (
+        f"no network of space {problem.space.name} meets {limits} with a depth over width of at most"
+        f" {problem.space.effectiveness:g}: {'; '.join(found) or 'nor does any without a budget'}"
+    )
+
+
+def _smallest(problem: SpaceProgram, cost: str, within: Sequence[Budget]) -> int | None:
+    """The smallest value of a cost within budgets, to a tenth of a percent; None where none is
+    found."""
+    program = replace(
+        problem.program,
+        budgets={budget.cost: float(budget.limit) for budget in within if budget.cost != PEAK},
+        products=(),
+        evenness=None,
+        score=cost,
+        score_weight=-1.0,
+    )
+    solution = solve(program, gap=0.001, time_limit=EXPLAIN_SECONDS)
+    return None if solution.assignment is None else round(-solution.value)
 
 
 def _networks(problem: SpaceProgram, solution: Solution) -> tuple[Designed, ...]:

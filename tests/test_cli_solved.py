@@ -63,7 +63,10 @@ def test_a_run_can_be_shown_and_compared(capsys: pytest.CaptureFixture[str]) -> 
     ("argv", "message"),
     [
         (["--budget", "2k-params"], "the smallest params this space can reach is 2,770"),
-        (["--budget", "9k-params", "--budget", "1k-memory"], "the smallest memory this space can reach"),
+        (
+            ["--budget", "9k-params", "--budget", "1k-memory"],
+            "the smallest memory this space can reach",
+        ),
         (
             ["--budget", "9k-params", "--budget", "1k-macs"],
             "the smallest macs this space can reach",

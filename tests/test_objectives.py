@@ -84,3 +84,18 @@ def test_released_score_of_deepmad_r18():
     assert sum(objective.costs["macs"](n) for n in nodes) == 1_837_323_208
     assert objective.effectiveness(network) == pytest.approx(0.2990955537)
     assert objective.value(network) == pytest.approx(32_085.39694913)
+
+
+@pytest.mark.parametrize(
+    ("kind", "widths"),
+    [("SuperResK1KX", (3 * 9, 8, 16 * 9)), ("SuperResKXKX", (3 * 9, 8 * 9, 16 * 9))],
+)
+def test_the_two_convolution_blocks_of_the_released_code(kind, widths):
+    """K1KX and KXKX: fan-ins of one block after the stem, straight from their names."""
+    rows = [
+        {"class": "ConvKXBNRELU", "in": 3, "out": 8, "k": 3, "s": 2},
+        {"class": kind, "in": 8, "out": 24, "k": 3, "s": 2, "btn": 16, "L": 1},
+    ]
+    body = from_released(rows, 32).trace().children[:-1]
+    fan_ins = [node.op.fan_in(*node.x) for part in body for node in main_path(part)]
+    assert tuple(fan_ins) == widths

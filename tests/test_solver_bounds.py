@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from test_solver import brute_force, programs
 
 from archsearch.solver import Assignment, Program, Settings, evaluate
-from archsearch.solver.branch import Node, all_pairs, compact, process
+from archsearch.solver.branch import Node, Split, all_pairs, compact, key_values, process
+from archsearch.solver.branch import expand as halve
+from archsearch.solver.dominance import dominated
 from archsearch.solver.dynamic import forward
 from archsearch.solver.expand import expand
 from archsearch.solver.labels import LabelSearch, bound_for
@@ -146,3 +148,40 @@ def test_splitting_loses_nothing(program: Program) -> None:
         if outcome.found is not None:
             values += outcome.found.values.tolist()
     assert abs(max(values) - best) <= 1e-9 * (1 + abs(best))
+
+
+@quick
+@given(seed=st.integers(0, 10**6))
+def test_what_is_dropped_is_dominated_by_what_stays(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    keys = rng.integers(0, 3, (60, 2)).astype(float)
+    merits = rng.integers(0, 5, (60, 3)).astype(float)
+    lost = dominated(keys, merits, rng.random(60))
+    for row in np.flatnonzero(lost):
+        rivals = ~lost & (keys == keys[row]).all(axis=1)
+        assert (merits[rivals] >= merits[row]).all(axis=1).any()
+    assert lost.any()
+
+
+@quick
+@given(program=programs, at=st.floats(0, 1))
+def test_the_two_sides_of_a_split_make_up_the_node(program: Program, at: float) -> None:
+    _, tables, ranges, _, _ = prepared(program)
+    relaxation = Relaxation(program)
+    for slot, table in enumerate(tables):
+        for key in ("out", 0):
+            values = np.sort(key_values(table, key))
+            threshold = float(values[int(at * (len(values) - 1))])
+            sides = [
+                Node(
+                    0.0,
+                    compact(tables, tables),
+                    Split(slot, key, threshold, upper),
+                    relaxation.zero(),
+                    ranges,
+                )
+                for upper in (False, True)
+            ]
+            parts = [part for part in (halve(side, tables) for side in sides) if part is not None]
+            kept = np.concatenate([part[slot].choice for part in parts])
+            assert sorted(kept.tolist()) == sorted(table.choice.tolist())

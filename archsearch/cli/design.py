@@ -51,7 +51,7 @@ def arguments(parser: Parser) -> None:
         parser, "--kernel-sizes", kernel_sizes, metavar="3,5", help="kernel sizes to choose from"
     )
     add_option(
-        parser, "--gap", ratio, 0.001, metavar="0.1%", help="stop when this is proved (default: 0.1%%)"
+        parser, "--gap", ratio, 0.001, metavar="0.1%", help="stop when proved (default: 0.1%%)"
     )
     add_option(
         parser, "--time-limit", duration, 60.0, metavar="60s",

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 from ..architecture import Architecture, Stage
+from ..blocks.basic import BasicBlock
 from ..blocks.bottleneck import Bottleneck
 from ..blocks.classifier import Classifier
 from ..blocks.inverted_residual import InvertedResidual
@@ -21,7 +22,11 @@ SQUEEZE = SqueezeExcitation(Fraction(1, 4), SiLU(), norm=BatchNorm(), of_inner=T
 
 def from_released(rows: Iterable[Mapping[str, Any]], resolution: int = 224) -> Architecture:
     """The network of a structure as the authors' repository stores it: a list of super-blocks with
-    "class", "in", "out", "k", "s" and, for residual ones, "btn" (inner width) and "L" (depth)."""
+    "class", "in", "out", "k", "s" and, for residual ones, "btn" (inner width) and "L" (depth).
+
+    All its residual kinds are read: K1KXK1 is ``Bottleneck``, K1DWK1 and K1DWSEK1 are
+    ``InvertedResidual``, K1KX and KXKX are ``BasicBlock`` (of these two nothing is published).
+    """
     first, *rest = rows
     stem = ConvNormAct(first["out"], first["s"], Convolution(kernel_size=first["k"]))
     stages = tuple(_stage(row) for row in rest)
@@ -38,6 +43,10 @@ def _stage(row: Mapping[str, Any]) -> Stage:
         conv = Convolution(kernel_size=kernel_size)
         block = Bottleneck(width, expansion=expansion, conv=conv)
         return Stage.of(block, row["L"], stride=stride, projects=True)
+    if row["class"] in ("SuperResK1KX", "SuperResKXKX"):
+        conv, pointwise = Convolution(kernel_size=kernel_size), row["class"] == "SuperResK1KX"
+        basic = BasicBlock(width, expansion=expansion, conv=conv, pointwise_entry=pointwise)
+        return Stage.of(basic, row["L"], stride=stride, projects=True)
     squeezed = row["class"] == "SuperResK1DWSEK1"
     inverted = InvertedResidual(
         width,
