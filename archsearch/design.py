@@ -98,15 +98,14 @@ def design(
     time_limit: float = 60.0,
     count: int = 1,
     seed: int = 0,
-    workers: int | None = None,
     on_progress: Progress | None = None,
 ) -> Design:
     """The network of ``space`` with the largest ``objective`` within ``budgets``, and a proof.
 
     Input and classes are the space's own unless given. Stops at a proven relative ``gap`` or after
-    ``time_limit`` seconds. Raises ``UserError`` for what cannot be understood, ``InfeasibleBudget``
-    where nothing meets the budgets; an interrupt returns the best network so far, or is raised
-    where there is none yet.
+    ``time_limit`` seconds. Nothing is drawn at random: ``seed`` is only kept with the run. Raises
+    ``UserError`` for what cannot be understood, ``InfeasibleBudget`` where nothing meets the
+    budgets; an interrupt returns the best network so far, or is raised where there is none yet.
     """
     start = time.perf_counter()
     chosen = find_space(space) if isinstance(space, str) else space
@@ -122,9 +121,7 @@ def design(
         problem.program,
         gap=gap,
         time_limit=time_limit,
-        seed=seed,
         count=count,
-        workers=workers or 1,
         on_progress=on_progress,
     )
     if solution.infeasibility is not None:
@@ -257,9 +254,11 @@ def _infeasible(problem: SpaceProgram, budgets: Sequence[Budget]) -> str:
         if smallest is not None:
             found.append(f"{within}the smallest {budget.unit} is {smallest:,}")
     limits = " and ".join(str(budget) for budget in budgets)
+    ratio = f" with a depth over width of at most {problem.space.effectiveness:g}"
     return (
-        f"no network of space {problem.space.name} meets {limits} with a depth over width of at most"
-        f" {problem.space.effectiveness:g}: {'; '.join(found) or 'nor does any without a budget'}"
+        f"no network of space {problem.space.name} meets {limits}"
+        f"{ratio if problem.program.effectiveness else ''}: "
+        f"{'; '.join(found) or 'nor does any without a budget'}"
     )
 
 

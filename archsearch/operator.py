@@ -212,6 +212,8 @@ class Operator:
         """The same operator with other settings; raises ``IllegalArchitecture`` where it has no
         such field, and so cannot stand where a block needs it."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name in settings.keys() - values.keys():
-            raise IllegalArchitecture(f"{type(self).__name__} has no {name}: it cannot stand here")
+        for name in settings:
+            if name not in values:
+                kind = type(self).__name__
+                raise IllegalArchitecture(f"{kind} has no {name}: it cannot stand here")
         return type(self)(**(values | settings))

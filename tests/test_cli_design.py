@@ -85,13 +85,13 @@ def test_json_and_quiet(
 
 def test_the_options_reach_the_design(designs: dict[str, Any]) -> None:
     argv = "design --budget params=5M,macs=400M --budget 4M-memory --input 1x64x64 --classes 10"
-    more = "--kernel-sizes 3,5 --gap 2% --time-limit 2m --count 3 --seed 4 --workers 2 --quiet"
+    more = "--kernel-sizes 3,5 --gap 2% --time-limit 2m --count 3 --seed 4 --quiet"
     assert main([*argv.split(), *more.split()]) == 0
     asked = designs["asked"]
     assert [str(b) for b in asked["budgets"]] == ["5M-params", "400M-macs", "4M-memory"]
     assert (asked["input"], asked["classes"], asked["kernel_sizes"]) == ((1, 64, 64), 10, (3, 5))
     assert (asked["gap"], asked["time_limit"], asked["count"]) == (0.02, 120.0, 3)
-    assert (asked["seed"], asked["workers"]) == (4, 2)
+    assert asked["seed"] == 4
     assert (asked["space"].name, asked["objective"].name) == ("mobile", "deepmad")
 
 
@@ -152,7 +152,6 @@ def test_the_progress_line(
         (["--budget", "5M-params", "--time-limit", "5d"], "--time-limit 5d"),
         (["--budget", "5M-params", "--count", "0"], "--count 0"),
         (["--budget", "5M-params", "--seed", "-1"], "--seed -1"),
-        (["--budget", "5M-params", "--workers", "two"], "--workers two"),
         (["--budget", "5M-params", "--kernel-sizes", "4"], "--kernel-sizes 4: write odd sizes"),
         (["--budget", "5M-params", "--kernel-sizes", "3,,5"], "--kernel-sizes 3,,5"),
         (["--budget", "5M-params", "--name", "../up"], "--name '../up'"),

@@ -6,8 +6,10 @@ with the solver.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -372,7 +374,7 @@ def test_time_limit_returns_an_honest_result() -> None:
     assert solution.bound >= reference.value
 
 
-def test_same_seed_same_answer() -> None:
+def test_the_same_program_has_the_same_answer() -> None:
     first = solve(wide_program(), gap=5e-3)
     second = solve(wide_program(), gap=5e-3)
     assert first.assignment == second.assignment
@@ -396,3 +398,22 @@ def test_bad_programs_are_refused(change: dict[str, object], message: str) -> No
     }
     with pytest.raises(ValueError, match=message):
         Program(**{**fields, **change})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 8.0])
+@pytest.mark.parametrize("kind", ["std", "var"])
+@pytest.mark.parametrize("groups", [((0,), (1,), (2,)), ((2,), (0,)), ((0, 1), (2,)), ((1,),)])
+def test_evenness_of_every_form(
+    weight: float, kind: Literal["std", "var"], groups: tuple[tuple[int, ...], ...]
+) -> None:
+    """No weight, one group, groups of several slots, groups out of order: brute force agrees."""
+    for seed in range(6):
+        drawn = random_program(1000 + seed, "several", "final", 0.5)
+        known = tuple(g for g in groups if max(g) < len(drawn.slots))
+        program = dataclasses.replace(drawn, evenness=Evenness(weight, known or ((0,),), kind))
+        best, winner = brute_force(program)
+        solution = solve(program, gap=0.0, time_limit=20.0)
+        assert (solution.assignment is None) == (winner is None)
+        if winner is not None:
+            assert solution.value == pytest.approx(best, rel=1e-8, abs=1e-8)
+            assert solution.bound >= best - 1e-12

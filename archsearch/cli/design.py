@@ -62,9 +62,13 @@ def arguments(parser: Parser) -> None:
         help="how many different networks (default: 1)",
     )  # fmt: skip
     add_option(
-        parser, "--seed", partial(whole, least=0), 0, metavar="N", help="random seed (default: 0)"
+        parser,
+        "--seed",
+        partial(whole, least=0),
+        0,
+        metavar="N",
+        help="recorded with the run; a design draws nothing at random (default: 0)",
     )
-    add_option(parser, "--workers", partial(whole, most=4096), metavar="N", help="processes")
     parser.add_argument("--name", metavar="RUN", help="the run's name (default: from the budgets)")
     parser.add_argument(
         "--output", default="runs", metavar="DIR", help="folder for the run (default: runs)"
@@ -96,7 +100,7 @@ def run(args: Namespace) -> int:
     with Progress(args.quiet) as progress:
         found = design(
             budgets, space, objective, **network, gap=args.gap, time_limit=args.time_limit,
-            count=args.count, seed=args.seed, workers=args.workers, on_progress=progress,
+            count=args.count, seed=args.seed, on_progress=progress,
         )  # fmt: skip
     return _finish(args, found, talks)
 

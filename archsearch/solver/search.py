@@ -40,16 +40,14 @@ def solve(
     *,
     gap: float = 0.01,
     time_limit: float = 60.0,
-    seed: int = 0,
     count: int = 1,
-    workers: int = 1,
     on_progress: Progress | None = None,
     settings: Settings | None = None,
 ) -> Solution:
     """Maximise `program`, proving a bound until it is within `gap` (relative) of the incumbent.
 
-    ``count`` asks for that many diverse solutions. Nothing in the search is random and it runs in
-    one process, so ``seed`` and ``workers`` change nothing: two runs that stop by gap agree.
+    ``count`` asks for that many diverse solutions. Nothing in the search is random: two runs that
+    stop by gap agree.
 
     Raises:
         KeyboardInterrupt: if interrupted before any feasible solution is known; afterwards the
