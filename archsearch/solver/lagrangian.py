@@ -7,8 +7,8 @@ For every feasible x, with S_m and D_m cumulative over slots 0..end_m (offset in
                   (the tangent at d), priced by mu >= 0;
 - products:       S * A(o) <= S * a + max((A(o) - a) * S_hi(o), (A(o) - a) * S_lo(o)) for any a,
                   given S_lo(o) <= S <= S_hi(o) (a McCormick envelope exact in the out-state o);
-- evenness:       Q is convex in the depths L, so -Q(L) <= Q*(t) - t . L for any slope t, with
-                  Q* the convex conjugate.
+- evenness:       Q is convex in x, the depths or their variance (see unevenness.py), so
+                  -Q(x) <= Q*(t) - t . x for any price t, with Q* the convex conjugate.
 
 The bound is convex in all of these, so cutting planes minimise it (see bundle.py). Geoffrion
 (1974) for the Lagrangian, McCormick (1976) for the products.
