@@ -7,7 +7,7 @@ growth, polynomial) is derived from these three and written once, here or in the
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import Enum
 from inspect import signature
 from math import prod
@@ -211,9 +211,8 @@ class Operator:
     def with_(self, **settings: Any) -> Operator:
         """The same operator with other settings; raises ``IllegalArchitecture`` where it has no
         such field, and so cannot stand where a block needs it."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
         for name in settings:
-            if name not in values:
+            if name not in self.__dataclass_fields__:
                 kind = type(self).__name__
                 raise IllegalArchitecture(f"{kind} has no {name}: it cannot stand here")
-        return type(self)(**(values | settings))
+        return type(self)(**(vars(self) | settings))

@@ -41,8 +41,8 @@ class Convolution(Operator):
         check(x.dimensions > 0, "a convolution needs a spatial input, not {}", x)
         out = self._out(x)
         self._check_groups(x.channels, out)
-        size = tuple(self._size(n, k) for n, k in zip(x.size, self._kernel(x), strict=True))
-        check(all(n > 0 for n in size), "an input of {} is smaller than the kernel", x)
+        size = tuple([self._size(n, k) for n, k in zip(x.size, self._kernel(x), strict=True)])
+        check(min(size) > 0, "an input of {} is smaller than the kernel", x)
         return Shape(out, size)
 
     def _check_groups(self, channels: Number, out: Number) -> None:
