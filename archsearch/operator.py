@@ -19,7 +19,7 @@ from .legality import check_counts
 from .poly import Number
 
 if TYPE_CHECKING:
-    from .graph import Tracer, Value
+    pass
 
 
 class Kind(Enum):
@@ -203,10 +203,6 @@ class Operator:
             if weight.contracts:
                 return prod((a.size for a in weight.axes if a.kind is not Kind.OUT), start=1)
         return None
-
-    def place(self, g: Tracer, name: str, x: Value, **settings: Any) -> Value:
-        """Put this operator into a graph with the fields a block decides (width, ...) filled in."""
-        return g(name, self.with_(**settings), x)
 
     def with_(self, **settings: Any) -> Operator:
         """The same operator with other settings; raises ``IllegalArchitecture`` where it has no

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import random
+import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spaces import TINY
 
+from archsearch.budget import Budget
 from archsearch.cost import cost
 from archsearch.errors import InfeasibleBudget
 from archsearch.explorers.program import space_program
@@ -51,8 +54,7 @@ def within(name, i, limit, depth_over_width=math.inf):
 def test_the_optimum_of_the_entropy_is_brute_forces(name, quantiles, tight):
     limit = limits(name, quantiles)
     ratio = sorted(DEPTH_OVER_WIDTH[name])[int(tight * (len(POINTS[name]) - 1))]
-    space = TINY[name]()
-    object.__setattr__(space, "effectiveness", ratio * (1 + 1e-12))
+    space = replace(TINY[name](), effectiveness=ratio * (1 + 1e-12))
     fitting = [i for i in range(len(POINTS[name])) if within(name, i, limit, ratio * (1 + 1e-12))]
     check(space, DEEPMAD, limit, [VALUES[name][i] for i in fitting])
 
@@ -106,3 +108,18 @@ def test_design_answers_and_refuses():
         i for i in range(len(POINTS["mobile"])) if within("mobile", i, {"params": 9000}, 3.0)
     ]
     assert answer.value == pytest.approx(max(VALUES["mobile"][i] for i in fitting))
+
+
+def test_contradictory_budgets_are_told_by_what_each_leaves_of_the_other():
+    from archsearch.design import design
+
+    limit = 0.37
+    space = replace(TINY["mobile"](), effectiveness=limit)
+    ratios = zip(COSTS["mobile"], DEPTH_OVER_WIDTH["mobile"], strict=True)
+    fitting = [spent for spent, ratio in ratios if ratio <= limit]
+    params = min(c.params for c in fitting)
+    macs = min(c.macs for c in fitting if c.params <= params)
+    assert macs > min(c.macs for c in fitting), "the two budgets must contradict"
+    message = f"within {Budget('params', params)} the smallest macs is {macs:,}"
+    with pytest.raises(InfeasibleBudget, match=re.escape(message)):
+        design([f"{params}-params", f"{macs - 1}-macs"], space)

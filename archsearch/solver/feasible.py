@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,17 +23,12 @@ from archsearch.solver.tables import Table
 
 @dataclass(frozen=True)
 class Infeasibility:
-    """Why nothing is feasible.
-
-    ``feature`` cannot get below ``smallest`` (exact when ``given`` is empty, otherwise a proven
-    lower bound) while the budgets in ``given`` hold; ``best_found`` is the smallest total found.
-    """
+    """Why nothing is feasible: ``feature`` cannot get below ``smallest`` whatever else is chosen;
+    both None where no budget alone is to blame."""
 
     message: str
     feature: str | None = None
     smallest: float | None = None
-    best_found: float | None = None
-    given: tuple[str, ...] = ()
 
 
 def single_budget(program: Program, tables: Sequence[Table]) -> Infeasibility | None:
@@ -48,7 +43,7 @@ def single_budget(program: Program, tables: Sequence[Table]) -> Infeasibility | 
         least = -forward(tables, Linear(weights, np.zeros(n), (None,) * n)).value
         if least > program.allowance(name):
             text = f"{name} cannot be below {least:g}; the budget is {budget:g}"
-            return Infeasibility(text, name, least, least)
+            return Infeasibility(text, name, least)
     return None
 
 
@@ -75,32 +70,3 @@ def find_feasible(
         for number, child in enumerate(outcome.children):
             heapq.heappush(heap, (-child.depth, 2 * ticket + number + 1, child))
     return None
-
-
-def explain(program: Program, deadline: float) -> Infeasibility:
-    """Name a conflicting pair of budgets where there is one."""
-    from archsearch.solver.search import solve
-
-    for name in program.budgets:
-        for other in program.budgets:
-            if other == name:
-                continue
-            smaller = replace(
-                program,
-                budgets={other: program.budgets[other]},
-                products=(),
-                evenness=None,
-                effectiveness=(),
-                score=name,
-                score_weight=-1.0,
-            )
-            left = max(0.2, min(5.0, deadline - time.perf_counter()))
-            solution = solve(smaller, gap=1e-3, time_limit=left)
-            if -solution.bound > program.allowance(name):
-                text = (
-                    f"{name} cannot be below {-solution.bound:g} with {other} within "
-                    f"{program.budgets[other]:g}; its budget is {program.budgets[name]:g}"
-                )
-                return Infeasibility(text, name, -solution.bound, -solution.value, (other,))
-    text = "no chain meets all budgets and constraints together"
-    return Infeasibility(text, given=tuple(program.budgets))

@@ -19,7 +19,7 @@ from archsearch.solver.chain import Program
 from archsearch.solver.diverse import diverse
 from archsearch.solver.evaluate import evaluate
 from archsearch.solver.expand import Expanded, expand
-from archsearch.solver.feasible import Infeasibility, explain, find_feasible, single_budget
+from archsearch.solver.feasible import Infeasibility, find_feasible, single_budget
 from archsearch.solver.lagrangian import Relaxation
 from archsearch.solver.primal import Archive, Candidate, beam, neighbourhoods, windows, without
 from archsearch.solver.reduce import prefix_ranges, within_budgets
@@ -162,7 +162,9 @@ class _Search:
         self.report()
         if self.archive.best is None:
             if self.infeasibility is None:
-                self.infeasibility = explain(self.program, self.deadline)
+                self.infeasibility = Infeasibility(
+                    "nothing meets all budgets and constraints together"
+                )
             return "infeasible"
         return "optimal within gap"
 
