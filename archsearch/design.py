@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil, prod
 
 from .architecture import Architecture
@@ -41,12 +41,24 @@ Progress = Callable[[float, float | None, float, int], None]
 
 @dataclass(frozen=True)
 class Designed:
-    """One network: ``gap`` is how far the proven bound lies above its value, relative to it."""
+    """One network: ``gap`` is how far the proven bound lies above its value, relative to it.
+
+    ``spent`` is what it uses of each budget, as the objective counts it (which is ``cost`` but for
+    objectives with counts of their own).
+    """
 
     architecture: Architecture
     point: Point
     value: float
     gap: float
+    spent: Mapping[str, float] = field(default_factory=dict)
+
+    def uses(self, name: str) -> float:
+        """What the network costs, counted as its budgets were."""
+        if name in self.spent:
+            return self.spent[name]
+        value: float = getattr(cost(self.architecture), name)
+        return value
 
 
 @dataclass(frozen=True)
@@ -126,10 +138,8 @@ def design(
     )
     if solution.infeasibility is not None:
         raise InfeasibleBudget(_infeasible(problem, filled))
-    networks = _networks(problem, solution)
-    _check_spent(networks, goal, filled)
     return Design(
-        networks=networks,
+        networks=_networks(problem, goal, filled, solution),
         bound=solution.bound,
         status=solution.status,
         budgets=filled,
@@ -223,21 +233,22 @@ def _check_single_budgets(
             )
 
 
-def _check_spent(
-    networks: Sequence[Designed], objective: Objective, budgets: Sequence[Budget]
-) -> None:
-    """Count every network anew, layer by layer: a budget is a limit, whatever the solver found."""
+def _spent(
+    architecture: Architecture, objective: Objective, budgets: Sequence[Budget]
+) -> dict[str, float]:
+    """What a network spends of every budget, counted anew, layer by layer: a budget is a limit,
+    whatever the solver found."""
     own = objective.costs if isinstance(objective, Entropy) else None
-    for network in networks:
-        total = cost(network.architecture)
-        for budget in budgets:
-            if own is not None and budget.cost in own:
-                nodes = network.architecture.trace().nodes()
-                spent = sum(own[budget.cost](node) for node in nodes)
-            else:
-                spent = getattr(total, budget.cost)
-            if not budget.allows(spent):
-                raise AssertionError(f"a network of {spent} {budget.cost} for budget {budget}")
+    total, spent = cost(architecture), {}
+    for budget in budgets:
+        if own is not None and budget.cost in own:
+            nodes = architecture.trace().nodes()
+            spent[budget.cost] = sum(own[budget.cost](node) for node in nodes)
+        else:
+            spent[budget.cost] = getattr(total, budget.cost)
+        if not budget.allows(spent[budget.cost]):
+            raise AssertionError(f"a network of {spent[budget.cost]} for budget {budget}")
+    return spent
 
 
 def _infeasible(problem: SpaceProgram, budgets: Sequence[Budget]) -> str:
@@ -277,11 +288,14 @@ def _smallest(problem: SpaceProgram, cost: str, within: Sequence[Budget]) -> int
     return None if solution.assignment is None else round(-solution.value)
 
 
-def _networks(problem: SpaceProgram, solution: Solution) -> tuple[Designed, ...]:
+def _networks(
+    problem: SpaceProgram, objective: Objective, budgets: Sequence[Budget], solution: Solution
+) -> tuple[Designed, ...]:
     designed = []
     for candidate in solution.solutions:
         point = problem.point(candidate.assignment)
-        value = candidate.value
+        architecture, value = problem.space.build(point), candidate.value
         gap = (solution.bound - value) / abs(value)
-        designed.append(Designed(problem.space.build(point), point, value, gap))
+        spent = _spent(architecture, objective, budgets)
+        designed.append(Designed(architecture, point, value, gap, spent))
     return tuple(designed)

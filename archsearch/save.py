@@ -82,7 +82,6 @@ def design_record(design: Design, request: Request) -> dict[str, Any]:
                 "costs": cost(network.architecture).as_dict(),
             }
         )
-    best = networks[0]["costs"] if networks else {}
     return {
         "format": FORMAT,
         "command": list(request.command),
@@ -100,7 +99,7 @@ def design_record(design: Design, request: Request) -> dict[str, Any]:
         "budgets": {
             budget.cost: {
                 "limit": budget.limit,
-                "used": best.get(budget.cost),
+                "used": design.networks[0].uses(budget.cost) if design.networks else None,
                 "default": not _asked(design, budget.cost),
             }
             for budget in design.budgets

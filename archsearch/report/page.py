@@ -78,10 +78,11 @@ def _wide(content: str) -> str:
 
 
 def _cards(design: Design) -> str:
-    used = cost(design.networks[0].architecture)
+    best = design.networks[0]
+    used = cost(best.architecture)
     cards = [(short(used.params), "params"), (short(used.macs), "MACs")]
     cards += [
-        (short(getattr(used, b.cost)), cost_label(b.cost))
+        (short(best.uses(b.cost)), cost_label(b.cost))
         for b in design.budgets
         if b.cost not in ("params", "macs")
     ]
@@ -109,14 +110,14 @@ def _stage_table(rows: Sequence[StageRow]) -> str:
 
 
 def _budgets(design: Design) -> str:
-    used = cost(design.networks[0].architecture)
+    best = design.networks[0]
     limits = {budget.cost: budget for budget in design.budgets}
     body = []
     for name in COST_NAMES:
         if name not in limits and name not in design.ranges:
             continue
         low, high = design.ranges.get(name, (None, None))
-        value, budget = getattr(used, name), limits.get(name)
+        value, budget = best.uses(name), limits.get(name)
         share = percent(value / budget.limit) if budget else ""
         source = "" if budget is None else "default" if name in design.default_budgets else "given"
         limit = exact(budget.limit) if budget else ""

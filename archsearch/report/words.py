@@ -63,18 +63,24 @@ def _judged(budget: Budget, smallest: float | None, largest: float | None) -> st
 
 def budget_table(design: Design) -> str:
     """Per budget what the best network uses, exactly, and where the limit came from."""
-    used = cost(design.networks[0].architecture)
+    best = design.networks[0]
     rows = [
         [
             cost_label(budget.cost),
-            exact(getattr(used, budget.cost)),
+            exact(best.uses(budget.cost)),
             exact(budget.limit),
-            percent(getattr(used, budget.cost) / budget.limit),
+            percent(best.uses(budget.cost) / budget.limit),
             "default of the space" if budget.cost in design.default_budgets else "as given",
         ]
         for budget in design.budgets
     ]
-    return table(("", "used", "budget", "share", ""), rows, f"{LEFT}>>>{LEFT}")
+    text = table(("", "used", "budget", "share", ""), rows, f"{LEFT}>>>{LEFT}")
+    total = cost(best.architecture)
+    if any(best.uses(b.cost) != getattr(total, b.cost) for b in design.budgets):
+        text += (
+            f"\n(used: as objective {design.objective_name} counts, which has counts of its own)"
+        )
+    return text
 
 
 def networks_table(design: Design) -> str:
