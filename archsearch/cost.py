@@ -98,7 +98,7 @@ def layer_cost(op: Operator, x: tuple[Shape, ...]) -> Cost:
         op.macs(*x),
         op.activations(*x),
         BYTES * op.traffic(*x),
-        BYTES * (sum(shape.numel for shape in x) + op.shape(*x).numel),
+        BYTES * (sum([shape.numel for shape in x]) + op.shape(*x).numel),
         op.window(*x),
     )
 

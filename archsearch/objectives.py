@@ -66,7 +66,7 @@ class Entropy:
     def _spread(self, root: Scope) -> float:
         stages = [part for part in body(root) if part.kind == "Stage" and is_spatial(part)]
         counted = self.counted_stages([kind_of(stage) for stage in stages])
-        depths = [spatial_depth(stage) for stage in stages[counted]]
+        depths = [spatial_depth(stage) for stage in stages[counted]] or [0]
         return pvariance(depths) if self.spread == "var" else pstdev(depths)
 
     def effectiveness(self, architecture: Architecture) -> float:

@@ -45,7 +45,7 @@ class Weight:
 
     @property
     def size(self) -> Number:
-        return prod((axis.size for axis in self.axes), start=1)
+        return prod([axis.size for axis in self.axes])
 
     @property
     def contracts(self) -> bool:
@@ -173,17 +173,17 @@ class Operator:
     # -- derived, never overridden by a layer whose weights say it all ---------------------------
     def params(self, *x: Shape) -> Number:
         """Trainable parameters."""
-        return sum(w.size for w in self.weights(*x).values() if w.trained)
+        return sum([w.size for w in self.weights(*x).values() if w.trained])
 
     def buffers(self, *x: Shape) -> Number:
         """Tracked numbers that are saved but not trained (running statistics)."""
-        return sum(w.size for w in self.weights(*x).values() if not w.trained)
+        return sum([w.size for w in self.weights(*x).values() if not w.trained])
 
     def macs(self, *x: Shape) -> Number:
         """Multiply-accumulates of one input, as ``torch.utils.flop_counter`` counts them (half its
         FLOPs): contractions only, no bias, normalisation or activation."""
         positions = self.shape(*x).positions
-        return sum(w.size * positions for w in self.weights(*x).values() if w.contracts)
+        return sum([w.size * positions for w in self.weights(*x).values() if w.contracts])
 
     def activations(self, *x: Shape) -> Number:
         """Output elements of layers that contract (Radosavovic et al. 2020, section 3), and of
@@ -193,8 +193,8 @@ class Operator:
 
     def traffic(self, *x: Shape) -> Number:
         """Elements moved: every input and weight read once, the output written once."""
-        moved = sum(shape.numel for shape in x) + self.shape(*x).numel
-        return moved + self.params(*x) + self.buffers(*x)
+        held = sum([w.size for w in self.weights(*x).values()])
+        return sum([shape.numel for shape in x]) + self.shape(*x).numel + held
 
     def fan_in(self, *x: Shape) -> Number | None:
         """Inputs that one output number is summed from (the width of DeepMAD's entropy): in

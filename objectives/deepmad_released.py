@@ -40,7 +40,7 @@ def macs(node: Node) -> Number:
 
 def counted_stages(kinds: Sequence[str]) -> slice:
     """Stages whose depths count: the first entry is dropped twice in the space of bottlenecks."""
-    return slice(2, None) if kinds[0] == "Bottleneck" else slice(None)
+    return slice(2, None) if list(kinds[:1]) == ["Bottleneck"] else slice(None)
 
 
 objective = Entropy(

@@ -123,3 +123,15 @@ def test_contradictory_budgets_are_told_by_what_each_leaves_of_the_other():
     message = f"within {Budget('params', params)} the smallest macs is {macs:,}"
     with pytest.raises(InfeasibleBudget, match=re.escape(message)):
         design([f"{params}-params", f"{macs - 1}-macs"], space)
+
+
+def test_budgets_are_spent_as_the_objective_counts_them():
+    """The released code leaves the classifier out: a budget below the classifier's own size."""
+    from archsearch.design import design
+
+    space, released = TINY["resnet"](), find_objective("deepmad_released")
+    best = design("5k-params", space, replace(released, every_level=False), gap=0).best
+    nodes = list(best.architecture.trace().nodes())
+    counted = sum(node.op.params(*node.x) for node in nodes if node.name != "head.classifier")
+    assert best.spent["params"] == best.uses("params") == counted <= 5000
+    assert cost(best.architecture).params > counted

@@ -92,7 +92,8 @@ def _entropy_program(
         for end, weight in zip(ends, objective.weights(len(ends)), strict=True)
     )
     stages = [i for i, table in enumerate(tables) if table.spatial]
-    stages = stages[objective.counted_stages([_kind(tables[i]) for i in stages])]
+    # where no stage counts, any one by itself: depths that are all alike
+    stages = stages[objective.counted_stages([_kind(tables[i]) for i in stages])] or [0]
     checked = ends if objective.every_level else ends[-1:]
     return Program(
         tuple(slots),

@@ -57,7 +57,7 @@ class Convolution(Operator):
     def weights(self, x: Shape) -> dict[str, Weight]:
         grouped = self.groups is not None or self.group_size is not None
         inputs = Axis(Kind.GROUP if grouped else Kind.IN, self._inputs_per_group(x))
-        taps = tuple(Axis(Kind.TAP, k) for k in self._kernel(x))
+        taps = [Axis(Kind.TAP, k) for k in self._kernel(x)]
         weight = Weight((Axis(Kind.OUT, self._out(x)), inputs, *taps))
         return {"weight": weight} | ({"bias": per_channel(self._out(x))} if self.bias else {})
 
