@@ -113,8 +113,12 @@ class Architecture(Recipe):
 
     def with_classes(self, classes: int) -> Architecture:
         """The same network for another number of classes."""
-        names = {f.name for f in fields(self.head)}
-        if "classes" not in names:
-            raise IllegalArchitecture(f"the head {type(self.head).__name__} has no classes")
-        changed: dict[str, Any] = {"classes": classes}
-        return replace(self, head=replace(self.head, **changed))
+        return replace(self, head=head_with_classes(self.head, classes))
+
+
+def head_with_classes(head: Block, classes: int) -> Block:
+    """The head for another number of classes; raises ``IllegalArchitecture`` where it has none."""
+    if "classes" not in {f.name for f in fields(head)}:
+        raise IllegalArchitecture(f"the head {type(head).__name__} has no classes")
+    changed: dict[str, Any] = {"classes": classes}
+    return replace(head, **changed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from math import ceil, prod
+from math import ceil, isclose, prod
 
 from .architecture import Architecture
 from .budget import Budget, parse_budgets
@@ -296,6 +296,8 @@ def _networks(
         point = problem.point(candidate.assignment)
         architecture, value = problem.space.build(point), candidate.value
         gap = (solution.bound - value) / abs(value)
+        if isinstance(objective, Entropy) and not isclose(objective.value(architecture), value):
+            raise AssertionError(f"a network of value {objective.value(architecture)}, not {value}")
         spent = _spent(architecture, objective, budgets)
         designed.append(Designed(architecture, point, value, gap, spent))
     return tuple(designed)

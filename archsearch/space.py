@@ -14,7 +14,7 @@ from itertools import product as cartesian
 from math import prod
 from typing import Any, TypeAlias
 
-from .architecture import Architecture, Run, Stage
+from .architecture import Architecture, Run, Stage, head_with_classes
 from .block import Block
 from .operator import IllegalArchitecture
 from .poly import Ratio
@@ -240,7 +240,7 @@ class SearchSpace:
         return replace(self, input=input)
 
     def with_classes(self, classes: int) -> SearchSpace:
-        return replace(self, head=_changed(self.head, classes=classes))
+        return replace(self, head=head_with_classes(self.head, classes))
 
     def with_kernel_sizes(self, kernel_sizes: tuple[int, ...]) -> SearchSpace:
         """The space in which every stage's spatial convolution is open to these kernel sizes."""

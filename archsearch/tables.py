@@ -58,12 +58,14 @@ class Monomials:
 
     terms: dict[int | str, FloatArray]
 
-    def at(self, width: Number) -> FloatArray:
+    def at(self, width: int) -> FloatArray:
         """Values at one width: shape (rows,)."""
-        return sum(
-            (c * (np.log(width) if p == "log" else float(width) ** int(p)))
+        parts = [
+            c * (np.log(width) if p == "log" else float(width) ** int(p))
             for p, c in self.terms.items()
-        )  # type: ignore[return-value]
+        ]
+        total: FloatArray = np.sum(parts, axis=0)
+        return total
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class PartTable:
 
     ``picks`` are the values of the choices, ``width`` (rows,) the channels after the part,
     ``positions`` the size of its map. ``spatial`` tells a stage that looks at more than one
-    position, ``squeezed`` one with squeeze-and-excitation. ``opening`` holds each feature at depth
+    position, ``squeezed`` one with squeeze-and-excitation; where choices of one part differ in
+    this, ``varies`` names it. ``opening`` holds each feature at depth
     1 as polynomials in the width before, ``repeated`` (rows,) what every further block adds;
     ``legal`` has shape (widths before, rows). Where asked for, ``opening_peak`` (widths before,
     rows) is the peak memory in bytes of the opening, ``repeated_peak`` (rows,) that of a further
@@ -86,6 +89,7 @@ class PartTable:
     positions: int
     spatial: bool
     squeezed: bool
+    varies: frozenset[str]
     opening: dict[str, Monomials]
     repeated: dict[str, FloatArray]
     legal: BoolArray
@@ -181,10 +185,19 @@ class _Builder:
         self.opening: dict[str, dict[int | str, FloatArray]] = {}
         self.repeated: dict[str, FloatArray] = {}
         self.output: tuple[int, ...] = ()
-        self.spatial = self.squeezed = False
+        self.seen: dict[str, set[bool]] = {"spatial": set(), "squeezed": set()}
+        self.refused: IllegalArchitecture | None = None
 
     def add(self, rows: IntArray) -> None:
-        """Trace one pattern: its opening on an unknown width, its repeated block on its own."""
+        """Trace one pattern; one that no network can have makes its rows illegal, not the space."""
+        try:
+            self._add(rows)
+        except IllegalArchitecture as error:
+            self.legal[rows] = False
+            self.refused = error
+
+    def _add(self, rows: IntArray) -> None:
+        """Trace a pattern's opening on an unknown width, and its repeated block on its own."""
         columns = self._columns(rows)
         block: Block = fill(self.part.block, columns)
         unknown = Poly.variable(BEFORE) if len(self.before) > 1 else self.before[0]
@@ -201,8 +214,8 @@ class _Builder:
         if not isinstance(output.channels, int | np.ndarray):
             raise IllegalArchitecture("a stage must say its width: it depends on the one before")
         self.width[rows] = output.channels
-        self.spatial |= is_spatial(opening)
-        self.squeezed |= squeezes(opening)
+        self.seen["spatial"].add(is_spatial(opening))
+        self.seen["squeezed"].add(squeezes(opening))
         self._judge(rows, block, collected)
 
     def _columns(self, rows: IntArray) -> dict[str, Any]:
@@ -250,6 +263,8 @@ class _Builder:
         if self.legal_pairs is not None:
             follows = follows & self.legal_pairs
         kept = np.flatnonzero(self.legal & follows.any(axis=0))
+        if not len(kept) and self.refused is not None:
+            raise self.refused
         if not len(kept):
             raise IllegalArchitecture(f"no choice of {type(self.part.block).__name__} is legal")
         opening = {
@@ -262,8 +277,9 @@ class _Builder:
             before=self.before,
             width=self.width[kept],
             positions=Shape(1, self.output).positions,
-            spatial=self.spatial,
-            squeezed=self.squeezed,
+            spatial=True in self.seen["spatial"],
+            squeezed=True in self.seen["squeezed"],
+            varies=frozenset(name for name, found in self.seen.items() if len(found) > 1),
             opening=opening,
             repeated={name: column[kept] for name, column in self.repeated.items()},
             opening_peak=None if self.opening_peak is None else self.opening_peak[:, kept],

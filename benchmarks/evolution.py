@@ -15,16 +15,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
-from typing import Any
 
 from certificate import CASES, Case
 from measure import alone, print_table
-from released_search import Evaluator, Net, Search, trace
+from released_search import Evaluator, Net, Search, architecture, trace
 
-from archsearch.architecture import Architecture
 from archsearch.explorers.program import space_program
 from archsearch.loading import find_objective, find_space
-from archsearch.models.deepmad import from_released
 from archsearch.objectives import Entropy
 from archsearch.solver import solve
 
@@ -80,15 +77,6 @@ class FromLayers(Evaluator):
         params, macs = (sum(map(own.costs[name], nodes)) for name in ("params", "macs"))
         within = params <= self.params and macs <= self.macs
         return own.value(network) if within and own.effectiveness(network) <= self.rho else None
-
-
-def architecture(net: Net) -> Architecture:
-    stem, blocks = net
-    rows: list[dict[str, Any]] = [{"class": "ConvKXBNRELU", "out": stem, "k": 3, "s": 2}]
-    for (width, kernel, depth, inner), stride in zip(blocks, (2, 2, 2, 1, 2), strict=True):
-        block = {"out": width, "btn": inner, "k": kernel, "L": depth, "s": stride}
-        rows.append(block | {"class": "SuperResK1KXK1"})
-    return from_released(rows)
 
 
 def evolved_from_layers(evaluations: int) -> float:

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, NamedTuple
 
+from archsearch.architecture import Architecture
+from archsearch.models.deepmad import from_released
+
 
 class SuperBlock(NamedTuple):
     """``depth`` bottlenecks of ``width`` output and ``inner`` channels."""
@@ -229,6 +232,16 @@ class Search:
 
     def _one_of(self, values: tuple[Any, ...]) -> Any:
         return values[int(self._random() * len(values))]
+
+
+def architecture(net: Net) -> Architecture:
+    """The network itself, for what counts it layer by layer."""
+    stem, blocks = net
+    rows: list[dict[str, Any]] = [{"class": "ConvKXBNRELU", "out": stem, "k": 3, "s": 2}]
+    for (width, kernel, depth, inner), strided in zip(blocks, STRIDED, strict=True):
+        block = {"out": width, "btn": inner, "k": kernel, "L": depth, "s": 2 if strided else 1}
+        rows.append(block | {"class": "SuperResK1KXK1"})
+    return from_released(rows)
 
 
 def trace(search: Search, checkpoints: Iterable[int]) -> dict[int, float]:

@@ -12,9 +12,7 @@ from typing import Any
 
 import pytest
 
-from archsearch.architecture import Architecture
 from archsearch.loading import find_objective
-from archsearch.models.deepmad import from_released
 from archsearch.objectives import Entropy
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
@@ -41,15 +39,6 @@ def random_net(port: Any, random: Random) -> Any:
     return random.randrange(8, 33, 8), tuple(blocks)
 
 
-def architecture(net: Any) -> Architecture:
-    stem, blocks = net
-    rows: list[dict[str, Any]] = [{"class": "ConvKXBNRELU", "out": stem, "k": 3, "s": 2}]
-    for (width, kernel, depth, inner), stride in zip(blocks, (2, 2, 2, 1, 2), strict=True):
-        block = {"out": width, "btn": inner, "k": kernel, "L": depth, "s": stride}
-        rows.append(block | {"class": "SuperResK1KXK1"})
-    return from_released(rows)
-
-
 def test_the_port_computes_the_released_score(port: Any) -> None:
     objective = find_objective("deepmad-released")
     assert isinstance(objective, Entropy)
@@ -57,7 +46,7 @@ def test_the_port_computes_the_released_score(port: Any) -> None:
     random = Random(7)
     evaluator = port.Evaluator(params=float("inf"), macs=float("inf"))
     for net in (port.SEED_NET, *(random_net(port, random) for _ in range(12))):
-        network = architecture(net)
+        network = port.architecture(net)
         nodes = list(network.trace().nodes())
         own = evaluator.score(net)
         assert own.objective == pytest.approx(objective.value(network), rel=1e-12)

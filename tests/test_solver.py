@@ -415,3 +415,14 @@ def test_evenness_of_every_form(
         if winner is not None:
             assert solution.value == pytest.approx(best, rel=1e-8, abs=1e-8)
             assert solution.bound >= best - 1e-12
+
+
+def test_an_interrupt_while_looking_for_alternatives_keeps_the_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("archsearch.solver.search._Search.alternatives", interrupted)
+    solution = solve(wide_program(), gap=5e-3, count=3)
+    assert solution.assignment == solve(wide_program(), gap=5e-3).assignment

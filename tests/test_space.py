@@ -10,6 +10,8 @@ import pytest
 from spaces import TINY, tiny_resnet
 
 from archsearch.blocks.bottleneck import Bottleneck
+from archsearch.blocks.plain import ConvNormAct
+from archsearch.legality import IllegalArchitecture
 from archsearch.loading import find_space, shipped_names
 from archsearch.operators.convolution import Convolution, depthwise
 from archsearch.space import InnerWidths, Pick, assignments, choice, fill, leaves
@@ -78,3 +80,9 @@ def test_a_spatial_operator_is_a_choice_of_its_own():
     block = Bottleneck(choice(16, 32), conv=variants)
     kinds = {(v["conv"].kernel_size, v["conv"].group_size) for v in assignments(block)}
     assert kinds == {(3, None), (5, 1), (3, 4)}
+
+
+def test_a_head_without_classes_says_so():
+    space = replace(find_space("plain"), head=ConvNormAct(8))
+    with pytest.raises(IllegalArchitecture, match="ConvNormAct has no classes"):
+        space.with_classes(10)

@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 from spaces import TINY, draws
 
+from archsearch.blocks.bottleneck import Bottleneck
+from archsearch.blocks.classifier import Classifier
+from archsearch.blocks.plain import ConvNormAct
 from archsearch.cost import cost
 from archsearch.explorers.program import space_program
 from archsearch.legality import IllegalArchitecture
 from archsearch.loading import find_objective, find_space
+from archsearch.operators.convolution import Convolution
+from archsearch.recipes.squeeze_excitation import SqueezeExcitation
 from archsearch.solver.evaluate import evaluate
-from archsearch.space import Pick
+from archsearch.space import Pick, SearchSpace, StageSpace, choice
 from archsearch.tables import ADDITIVE, peak_range, tabulate
 
 SHIPPED = ("mobile", "resnet", "convnext", "plain", "deepmad_resnet")
@@ -101,3 +106,32 @@ def test_a_space_that_cannot_be_is_refused():
     assert not space.contains((narrow,) * len(space.parts))
     with pytest.raises(IllegalArchitecture):
         tabulate(find_space("convnext").with_input((3, 2, 2)))
+
+
+def small(block):
+    """A space of one stage of ``block``."""
+    stem, stage = ConvNormAct(16, 2), StageSpace(block, (1, 2), 2)
+    return SearchSpace("small", stem, (stage,), Classifier(10), (3, 32, 32), effectiveness=9.0)
+
+
+def test_an_impossible_choice_is_left_out_and_not_the_space():
+    """At a width that is no choice itself, an impossible group size is a choice like any other."""
+    groups = choice(*(Convolution(kernel_size=3, group_size=size) for size in (16, 25)))
+    space = small(Bottleneck(96, expansion=1, conv=groups))
+    (pick,) = tabulate(space)[1].picks
+    assert pick["conv"].group_size == 16
+    hopeless = small(Bottleneck(96, expansion=1, conv=Convolution(kernel_size=3, group_size=25)))
+    with pytest.raises(IllegalArchitecture, match="96 channels do not split evenly by 25"):
+        tabulate(hopeless)
+
+
+def test_stages_the_entropy_cannot_compare_are_refused():
+    """Its value counts depths of stages that look around: whether one does must not be a choice."""
+    space = small(Bottleneck(choice(16, 32), conv=Convolution(kernel_size=choice(1, 3))))
+    with pytest.raises(IllegalArchitecture, match="look at one position only"):
+        space_program(space, find_objective("deepmad"), {"params": 1e9})
+    squeezing = choice(None, SqueezeExcitation())
+    space = small(Bottleneck(choice(16, 32), squeeze_excitation=squeezing))
+    space_program(space, find_objective("deepmad"), {"params": 1e9})
+    with pytest.raises(IllegalArchitecture, match="some do not"):
+        space_program(space, find_objective("deepmad_released"), {"params": 1e9})

@@ -91,7 +91,7 @@ def run(args: Namespace) -> int:
 
     network = {
         "input": args.input or space.input,
-        "classes": args.classes or getattr(space.head, "classes", 1000),
+        "classes": args.classes or getattr(space.head, "classes", None),
         "kernel_sizes": args.kernel_sizes,
     }
     talks = not (args.quiet or args.json)

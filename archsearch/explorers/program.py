@@ -84,6 +84,7 @@ def _entropy_program(
     budgets: Mapping[str, float],
     effectiveness: float,
 ) -> Program:
+    _check_alike(objective, tables)
     features = (*costs, "entropy", "layers")
     slots = [_slot(table, r, features) for table, r in zip(tables, rows, strict=True)]
     ends = _level_ends(tables)
@@ -105,6 +106,21 @@ def _entropy_program(
         entropy="entropy",
         layers="layers",
     )
+
+
+def _check_alike(objective: Entropy, tables: Sequence[PartTable]) -> None:
+    """Raise ``IllegalArchitecture`` where a stage's choices count differently in the entropy."""
+    for table in tables:
+        if table.spatial and "spatial" in table.varies:
+            raise IllegalArchitecture(
+                f"some choices of a stage of {_kind(table)} look at one position only, some at more"
+                ": the depths of such a stage cannot be compared; give it kernel sizes above 1"
+            )
+        if objective.squeezed_resolution and "squeezed" in table.varies:
+            raise IllegalArchitecture(
+                f"some choices of a stage of {_kind(table)} squeeze, some do not:"
+                f" objective {objective.name} does not count such a stage"
+            )
 
 
 def _level(objective: Entropy, tables: Sequence[PartTable]) -> FloatArray:

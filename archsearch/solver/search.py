@@ -10,6 +10,7 @@ import heapq
 import itertools
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -63,7 +64,8 @@ def solve(
             raise
         status = "interrupted"
     if count > 1 and status != "interrupted" and search.whole is not None:
-        search.alternatives(search.whole)
+        with suppress(KeyboardInterrupt):  # what is proved and found stands without them
+            search.alternatives(search.whole)
     solution = search.solution(status, count)
     return solution if expanded is None else _original(program, solution, expanded)
 
