@@ -111,7 +111,10 @@ def test_a_space_that_cannot_be_is_refused():
 def small(block):
     """A space of one stage of ``block``."""
     stem, stage = ConvNormAct(16, 2), StageSpace(block, (1, 2), 2)
-    return SearchSpace("small", stem, (stage,), Classifier(10), (3, 32, 32), effectiveness=9.0)
+    head = Classifier(10)
+    return SearchSpace(
+        "small", stem, (stage,), head, (3, 32, 32), nondecreasing=False, effectiveness=9.0
+    )
 
 
 def test_an_impossible_choice_is_left_out_and_not_the_space():
