@@ -10,14 +10,14 @@ import numpy as np
 from hypothesis import HealthCheck, assume, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from test_solver import brute_force, programs
+from test_solver import brute_force, chains, programs
 
 from archsearch.solver import Assignment, Program, Settings, evaluate
 from archsearch.solver.branch import Node, Split, all_pairs, compact, key_values, process
 from archsearch.solver.branch import expand as halve
 from archsearch.solver.dominance import dominated
 from archsearch.solver.dynamic import forward
-from archsearch.solver.expand import expand
+from archsearch.solver.expand import VARIANCE, expand
 from archsearch.solver.labels import LabelSearch, bound_for
 from archsearch.solver.lagrangian import Prices, Ranges, Relaxation
 from archsearch.solver.reduce import (
@@ -185,3 +185,29 @@ def test_the_two_sides_of_a_split_make_up_the_node(program: Program, at: float) 
             parts = [part for part in (halve(side, tables) for side in sides) if part is not None]
             kept = np.concatenate([part[slot].choice for part in parts])
             assert sorted(kept.tolist()) == sorted(table.choice.tolist())
+
+
+@quick
+@given(program=programs)
+def test_expanded_programs_hold_the_same_chains_and_their_variance(program: Program) -> None:
+    """Chain by chain: the same feasible values, and the variance feature is the variance."""
+    expanded = expand(program)
+    assume(expanded is not None)
+    assert expanded is not None
+    assert program.evenness is not None
+    found = {}
+    for chain in chains(expanded.program):
+        judged = evaluate(expanded.program, chain)
+        if any("does not accept" in violation for violation in judged.violations):
+            continue
+        depths = [chain[slot][1] for (slot,) in program.evenness.groups]
+        assert np.isclose(judged.totals[VARIANCE], np.var(depths), atol=1e-9)
+        found[expanded.original(chain)] = (judged.value, judged.feasible)
+    for chain in chains(program):
+        judged = evaluate(program, chain)
+        if any("does not accept" in violation for violation in judged.violations):
+            continue
+        value, feasible = found.pop(chain)
+        assert np.isclose(value, judged.value, rtol=1e-9)
+        assert feasible == judged.feasible
+    assert not found
