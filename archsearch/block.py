@@ -15,6 +15,7 @@ from .operators.convolution import Convolution
 from .operators.merge import Add
 from .operators.normalization import BatchNorm
 from .poly import equal
+from .spatial import Spatial
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class StagedBlock(Block, abstract=True):
 def conv_norm_act(
     g: Tracer,
     name: str,
-    conv: Operator,
+    conv: Spatial,
     x: Value,
     norm: Operator | None = None,
     activation: Operator | None = None,

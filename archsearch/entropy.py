@@ -7,45 +7,91 @@ where the width of a layer is its fan-in: in channels times kernel positions, pe
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .graph import Node, Scope
-from .operator import Kind
+from .legality import IllegalArchitecture
+from .operator import Kind, Shape
 from .operators.pooling import GlobalPool
 from .poly import Number, Poly, is_one
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Number of layers in a row and the sum of the natural logarithms of their fan-ins."""
+    """What a signal passes on its way: how many layers that contract (``path`` names them), and the
+    sum of the natural logarithms of their fan-ins."""
 
-    layers: int
-    entropy: Number
+    layers: int = 0
+    entropy: Number = 0.0
+    path: tuple[Node, ...] = ()
 
-
-def main_path(scope: Scope) -> list[Node]:
-    """The longest row of layers that contract (convolutions, linear layers) from input to output.
-
-    Shortcuts, projections and parallel branches are shorter and drop out; a path through global
-    pooling carries no map and is left out, and with it squeeze-and-excitation.
-    """
-    best: dict[str, list[Node]] = {value.name: [] for value in scope.inputs}
-    for node in scope.nodes():
-        paths = [best[value.name] for value in node.inputs if value.name in best]
-        if isinstance(node.op, GlobalPool) or not paths:
-            continue
-        longest = max(paths, key=len)
-        contracts = node.op.fan_in(*node.x) is not None
-        best[node.name] = [*longest, node] if contracts else longest
-    return best.get(scope.output.name, [])
+    def through(self, node: Node) -> Chain:
+        """This chain and one more layer; a layer that contracts nothing adds none."""
+        fan_in = node.op.fan_in(*node.x)
+        if fan_in is None:
+            return self
+        return Chain(self.layers + 1, self.entropy + log(fan_in), (*self.path, node))
 
 
 def chain(scope: Scope) -> Chain:
-    """Layers and entropy of a traced part."""
-    path = main_path(scope)
-    return Chain(len(path), sum(log(node.op.fan_in(*node.x)) for node in path))
+    """The main path of a traced part: its longest row of layers that contract, input to output.
+
+    Shortcuts, projections and parallel branches are shorter and drop out; of equally long branches
+    the one of largest entropy counts. Where branches are put side by side, each channel has its own
+    branch's entropy, so the mean over the channels counts: a kernel for an eighth of the channels
+    is worth an eighth. Nothing is counted of a path that carries no map (through global pooling, so
+    squeeze-and-excitation drops out) or that only makes coefficients (``Operator.coefficients``).
+    """
+    best: dict[str, Chain] = {value.name: Chain() for value in scope.inputs}
+    for node in scope.nodes():
+        branches = [
+            (best[value.name], value.shape)
+            for i, value in enumerate(node.inputs)
+            if value.name in best and i not in node.op.coefficients
+        ]
+        if isinstance(node.op, GlobalPool) or not branches:
+            continue
+        joined = _side_by_side(branches) if node.op.channels == "concat" else _longest(branches)
+        best[node.name] = joined.through(node)
+    return best.get(scope.output.name, Chain())
+
+
+def main_path(scope: Scope) -> list[Node]:
+    """The layers of ``chain``, in order."""
+    return list(chain(scope).path)
+
+
+def _longest(branches: Sequence[tuple[Chain, Shape]]) -> Chain:
+    longest, *others = sorted((own for own, _ in branches), key=lambda own: -own.layers)
+    entropy = longest.entropy
+    for other in others:
+        if other.layers == longest.layers and other is not longest:
+            entropy = _larger(entropy, other.entropy)
+    return replace(longest, entropy=entropy)
+
+
+def _side_by_side(branches: Sequence[tuple[Chain, Shape]]) -> Chain:
+    if any(isinstance(shape.channels, Poly) for _, shape in branches):
+        raise IllegalArchitecture(
+            "branches side by side have no entropy while the width before them is open:"
+            " put a block of a width of its own in front"
+        )
+    channels = sum(shape.channels for _, shape in branches)
+    entropy = sum(own.entropy * shape.channels for own, shape in branches) / channels
+    return replace(_longest(branches), entropy=entropy)
+
+
+def _larger(a: Number, b: Number) -> Number:
+    """The larger of two entropies; where that depends on a width not chosen yet, the first."""
+    if isinstance(a, Poly) or isinstance(b, Poly):
+        difference = Poly.of(b) - a
+        if any(np.any(c != 0) for monomial, c in difference.terms.items() if monomial):
+            return a
+        return a + np.maximum(difference.terms.get((), 0.0), 0.0)
+    return np.maximum(a, b)
 
 
 def is_spatial(scope: Scope) -> bool:

@@ -84,18 +84,21 @@ class Tracer:
     children: list[Node | Scope] = field(default_factory=list)
     taken: set[str] = field(default_factory=set)
 
-    def __call__(self, name: str, op: Operator, *inputs: Value) -> Value:
-        """Add a layer and return its output."""
+    def __call__(self, name: str, op: Operator | Recipe, *inputs: Value) -> Value:
+        """Add a layer, or a part made of layers (as a scope), and return its output."""
+        if isinstance(op, Recipe):
+            (x,) = inputs
+            return self.scope(name, op, x)
         full = self._free(name)
-        x = tuple([value.shape for value in inputs])
+        shapes = tuple([value.shape for value in inputs])
         try:
             if op.inputs not in (None, len(inputs)):
                 kind = type(op).__name__
                 raise IllegalArchitecture(f"{kind} has {op.inputs} inputs, not {len(inputs)}")
-            shape = op.shape(*x)
+            shape = op.shape(*shapes)
         except IllegalArchitecture as error:
             raise IllegalArchitecture(f"{full}: {error}") from None
-        self.children.append(Node(full, op, inputs, x, shape))
+        self.children.append(Node(full, op, inputs, shapes, shape))
         return Value(full, shape)
 
     def scope(self, name: str, recipe: Recipe, x: Value) -> Value:

@@ -75,6 +75,41 @@ def check_counts(description: object, may_be_zero: Collection[str] = ()) -> None
                 raise IllegalArchitecture(f"{name} of {kind} is {value}; it {bound}")
 
 
+@dataclass(frozen=True)
+class Divisors:
+    """The divisors of ``number`` nearest to ``wanted``, as words for a message; computed only when
+    the message is written."""
+
+    number: Any
+    wanted: Any
+
+    def __str__(self) -> str:
+        if not (isinstance(self.number, int) and isinstance(self.wanted, int)):
+            return "a divisor"
+        found = [n for n in range(1, self.number + 1) if self.number % n == 0]
+        below = [n for n in found if n < self.wanted][-1:]
+        above = [n for n in found if n > self.wanted][:1]
+        return " or ".join(map(str, below + above))
+
+
+def per_dimension(value: Any, dimensions: int, name: str) -> tuple[Any, ...]:
+    """One number per spatial dimension: the same for all, or as given.
+
+    Raises ``IllegalArchitecture`` where a tuple has another length; ``name`` is what the message
+    calls it ("Convolution: kernel_size").
+    """
+    if not isinstance(value, tuple):
+        return (value,) * dimensions
+    check(
+        len(value) == dimensions,
+        "{} {} does not fit {} spatial dimensions: give one number, or one per dimension",
+        name,
+        value,
+        dimensions,
+    )
+    return value
+
+
 def check(condition: Any, message: str, *values: object) -> None:
     """Raise ``IllegalArchitecture`` where the condition does not hold; ``message`` is formatted
     with the values only then, as they may be large arrays."""

@@ -11,15 +11,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from inspect import signature
 from math import prod
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from .legality import IllegalArchitecture as IllegalArchitecture
 from .legality import check as check
 from .legality import check_counts
 from .poly import Number
-
-if TYPE_CHECKING:
-    pass
 
 
 class Kind(Enum):
@@ -38,10 +35,13 @@ class Axis(NamedTuple):
 
 @dataclass(frozen=True)
 class Weight:
-    """A tensor an operator holds: its axes, and whether it is trained or tracked (a buffer)."""
+    """A tensor an operator holds: its axes, whether it is trained or tracked (a buffer), and
+    whether outputs are summed over its inner axes (not so: positions, factors of single numbers).
+    """
 
     axes: tuple[Axis, ...]
     trained: bool = True
+    summed: bool = True
 
     @property
     def size(self) -> Number:
@@ -50,7 +50,7 @@ class Weight:
     @property
     def contracts(self) -> bool:
         """Whether it mixes inputs into outputs, once at every output position."""
-        return len(self.axes) > 1
+        return self.summed and len(self.axes) > 1
 
 
 def per_channel(channels: Number, trained: bool = True) -> Weight:
@@ -128,6 +128,18 @@ class Operator:
     inputs: ClassVar[int | None] = 1
     """How many inputs it takes, as its ``weights`` say; None for any number."""
 
+    # -- what a person choosing an operator asks -----------------------------------------------
+    paper: ClassVar[str] = ""
+    """Where it comes from: authors and year."""
+    input_conditioned: ClassVar[bool] = False
+    """Whether what multiplies an input is computed from inputs."""
+    fixed_resolution: ClassVar[bool] = False
+    """Whether its weights fit one size of map only."""
+    shift_equivariant: ClassVar[bool] = True
+    """Whether, at stride 1 and away from the border, a shifted input gives the shifted output."""
+    coefficients: ClassVar[frozenset[int]] = frozenset()
+    """Inputs that only weigh another one: no signal passes there (``entropy``)."""
+
     known: ClassVar[dict[str, type[Operator]]] = {}
 
     def __init_subclass__(cls, abstract: bool = False) -> None:
@@ -166,6 +178,11 @@ class Operator:
         """What receptive fields are computed from."""
         return Window()
 
+    def deployed(self, *x: Any, **named: Any) -> Operator | None:
+        """The plain operator it becomes once trained; None where it stays what it is. The layer's
+        ``merged()`` then gives that operator's weights (``merge``)."""
+        return None
+
     def initial(self) -> dict[str, str]:
         """Weights that must not start at PyTorch's default: name to a function of ``nn.init``."""
         return {}
@@ -181,9 +198,15 @@ class Operator:
 
     def macs(self, *x: Shape) -> Number:
         """Multiply-accumulates of one input, as ``torch.utils.flop_counter`` counts them (half its
-        FLOPs): contractions only, no bias, normalisation or activation."""
+        FLOPs): contractions only, no bias, normalisation or activation. ``unseen_macs`` of them
+        happen where that counter does not look."""
         positions = self.shape(*x).positions
         return sum([w.size * positions for w in self.weights(*x).values() if w.contracts])
+
+    def unseen_macs(self, *x: Any, **named: Any) -> Number:
+        """Those of ``macs`` that the flop counter cannot see, as they are done number by number or
+        by a Fourier transform. Their doc string names them."""
+        return 0
 
     def activations(self, *x: Shape) -> Number:
         """Output elements of layers that contract (Radosavovic et al. 2020, section 3), and of

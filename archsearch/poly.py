@@ -125,6 +125,19 @@ def scale(width: Number, ratio: Ratio) -> Number:
     return product // ratio.denominator
 
 
+class NotConcrete(TypeError):
+    """A single integer was needed, and there are many candidates' or none is chosen yet."""
+
+
+def concrete(number: Number, name: str) -> int:
+    """``number`` where it is one integer: for what cannot be written as a formula (how many
+    branches there are, a row of a table). Raises ``NotConcrete`` for arrays and unknowns: search
+    tables then look at those choices one by one."""
+    if isinstance(number, np.ndarray | Poly):
+        raise NotConcrete(f"{name} must be a single integer here")
+    return int(number)
+
+
 def is_one(number: Number) -> bool:
     """Whether a hyperparameter is 1, which changes what a block consists of. Arrays of candidates
     never hold a 1: those are traced apart (``tables``)."""

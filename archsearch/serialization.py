@@ -18,11 +18,12 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin, get_type_hints
 
-from . import blocks, operators  # noqa: F401  (their classes become known by being imported)
+from . import blocks, convolutions, operators  # noqa: F401  (imported, their classes are known)
 from .architecture import MOST_BLOCKS, Architecture, Run, Stage
 from .block import Block
 from .errors import BadFile, suggestion
 from .operator import IllegalArchitecture, Operator
+from .spatial import CompositeConvolution
 
 FORMAT = 1
 """Version of the format; it changes only when old files would be read as something else."""
@@ -191,7 +192,7 @@ def _decode(hint: Hint, value: Json, path: str) -> Any:
             runs = _decode_list(Run, value, path)
             return _made(Stage, {"runs": runs}, path)
         if is_dataclass(option) and option is not Stage and isinstance(value, tuple):
-            return _decode_fields(option, value, path)
+            return _decode_fields(hint, value, path)
     raise _Refusal(f"{path} is {_show(value)}; it must be {_words(hint)}")
 
 
@@ -225,17 +226,17 @@ def _decode_fields(hint: Hint, pairs: Sequence[tuple[str, Json]], path: str) -> 
 
 
 def _class(hint: Hint, found: dict[str, Json], path: str) -> Hint:
-    if not _is_tagged(hint):
-        return hint
-    known = _known(hint)
+    families: list[Hint] = [option for option in _options(hint) if is_dataclass(option)]
+    if not _is_tagged(families[0]):
+        return families[0]
+    known = {n: cls for family in families for n, cls in _known(family).items()}
+    kind = families[0].__name__
     if "is" not in found:
-        raise _Refusal(
-            f'{path} does not say which {hint.__name__} it "is"; {suggestion("", known)}'
-        )
+        raise _Refusal(f'{path} does not say which {kind} it "is"; {suggestion("", known)}')
     name = found.pop("is")
     if not isinstance(name, str) or name not in known:
         out = suggestion(name if isinstance(name, str) else "", known)
-        raise _Refusal(f"{path}: no {hint.__name__} is named {_show(name)}; {out}")
+        raise _Refusal(f"{path}: no {kind} is named {_show(name)}; {out}")
     return known[name]
 
 
@@ -308,6 +309,7 @@ def _word(option: Hint) -> str:
         Fraction: 'a ratio such as "5/12"',
         Stage: "a list of runs of blocks",
         Operator: "an operator",
+        CompositeConvolution: "a composite convolution",
         Block: "a block",
     }
     if option in plain:

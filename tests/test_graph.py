@@ -113,9 +113,9 @@ def test_the_wrong_number_of_inputs_is_refused() -> None:
 
 
 def test_an_illegal_layer_is_named_in_full() -> None:
-    stage = Stage((Run(BasicBlock(16), 2), Run(BasicBlock(16, conv=Convolution(kernel_size=2)))))
+    stage = Stage((Run(BasicBlock(16), 2), Run(BasicBlock(16, conv=Convolution(groups=3)))))
     network = Architecture(ConvNormAct(16), (stage,), Classifier(10), (3, 8, 8))
-    with pytest.raises(IllegalArchitecture, match=r"^stages\.0\.2\.conv1: kernel_size 2 is even"):
+    with pytest.raises(IllegalArchitecture, match=r"^stages\.0\.2\.conv1: Convolution: 16 chan"):
         network.trace()
 
 

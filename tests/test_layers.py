@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[1] / "archsearch"
 
 LAYERS = [
     "errors", "files", "legality", "poly",
-    "operator", "graph", "operators", "recipes", "block", "blocks", "architecture",
-    "cost", "entropy", "models", "serialization",
+    "operator", "graph", "spatial", "operators", "recipes", "convolutions", "block", "blocks", "architecture",
+    "cost", "entropy", "models", "serialization", "merge",
     "solver",
     "space", "tables", "candidates", "budget",
     "nets",
@@ -26,7 +26,7 @@ LAYERS = [
 ]  # fmt: skip
 """Lowest first. A module imports modules before it, never after; within a package, anything."""
 
-PARTS = ("operators", "recipes", "blocks", "explorers")
+PARTS = ("operators", "recipes", "convolutions", "blocks", "explorers")
 """Packages of parts that know nothing of each other: adding one touches one file."""
 
 HEAVY = {"torch", "networkx", "cvxpy", "matplotlib", "onnx", "onnxruntime", "onnxscript", "ray"}

@@ -236,13 +236,13 @@ REFUSED: list[tuple[Any, str]] = [
     # what cannot be a network, by the name of its layer
     (
         document({"conv": {"is": "Convolution", "kernel_size": 4}}),
-        "stages.0.0.conv: kernel_size 4 is",
+        "block.conv: Convolution: kernel_size 4 is even; 3 or 5 keep the size",
     ),
     (document({"conv": {"is": "ReLU"}}), "stages.0.0: ReLU has no out_channels: it cannot stand"),
     (document({"activation": {"is": "Add"}}), "stages.0.0.conv_act: Add has 2 inputs, not 1"),
     (
         document({"pool": {"is": "MaxPool", "kernel_size": 99}}),
-        "stages.0.0.pool: an input of 16x32x32",
+        "stages.0.0.pool: MaxPool: a window of 99 is larger than the map 16x32x32; at most 32",
     ),
     (
         document({"is": "BasicBlock", "width": 24}),

@@ -11,6 +11,7 @@ from ..operators.activation import ReLU
 from ..operators.convolution import Convolution
 from ..operators.normalization import BatchNorm
 from ..poly import Ratio, scale
+from ..spatial import Spatial
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class BasicBlock(StagedBlock):
     """
 
     expansion: Ratio = 1
-    conv: Operator = Convolution(kernel_size=3)
+    conv: Spatial = Convolution(kernel_size=3)
     pointwise_entry: bool = False
     norm: Operator = BatchNorm()
     activation: Operator = ReLU()

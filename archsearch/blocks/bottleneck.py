@@ -17,6 +17,7 @@ from ..operators.convolution import Convolution
 from ..operators.normalization import BatchNorm
 from ..poly import Ratio, scale
 from ..recipes.squeeze_excitation import SqueezeExcitation
+from ..spatial import Spatial
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Bottleneck(StagedBlock):
     convolution; squeeze-and-excitation, where given, follows it."""
 
     expansion: Ratio = Fraction(1, 4)
-    conv: Operator = Convolution(kernel_size=3)
+    conv: Spatial = Convolution(kernel_size=3)
     squeeze_excitation: SqueezeExcitation | None = None
     norm: Operator = BatchNorm()
     activation: Operator = ReLU()

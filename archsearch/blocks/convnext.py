@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from ..block import Block, check_identity, conv_norm_act
 from ..graph import Tracer, Value
-from ..operator import Operator
 from ..operators.activation import GELU
 from ..operators.convolution import Convolution, depthwise
 from ..operators.merge import Add, LayerScale
 from ..operators.normalization import GRN, LayerNorm
 from ..poly import Ratio, scale
+from ..spatial import Spatial
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ConvNeXtBlock(Block):
 
     width: int
     expansion: Ratio = 4
-    conv: Operator = depthwise(7)
+    conv: Spatial = depthwise(7)
     response_norm: bool = False
     layer_scale: float | None = 1e-6
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from ..block import Block
 from ..graph import Tracer, Value
-from ..operator import Operator
 from ..operators.activation import ReLU
 from ..operators.convolution import Convolution
 from ..operators.merge import Concat
 from ..operators.normalization import BatchNorm
 from ..operators.pooling import AvgPool
+from ..spatial import Spatial
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class DenseLayer(Block):
 
     growth_rate: int = 32
     expansion: int = 4
-    conv: Operator = Convolution(kernel_size=3)
+    conv: Spatial = Convolution(kernel_size=3)
 
     def expand(self, g: Tracer, x: Value) -> Value:
         y = g("act1", ReLU(), g("norm1", BatchNorm(), x))

@@ -10,6 +10,7 @@ from ..operator import Operator
 from ..operators.activation import ReLU
 from ..operators.convolution import Convolution, depthwise
 from ..operators.normalization import BatchNorm
+from ..spatial import Spatial
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class DepthwiseSeparable(Block):
 
     width: int
     stride: int = 1
-    conv: Operator = depthwise(3)
+    conv: Spatial = depthwise(3)
     norm: Operator = BatchNorm()
     activation: Operator = ReLU()
 

@@ -16,6 +16,7 @@ from ..operators.merge import Add
 from ..operators.normalization import BatchNorm
 from ..poly import Ratio, is_one, scale
 from ..recipes.squeeze_excitation import SqueezeExcitation
+from ..spatial import Spatial
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class FusedInvertedResidual(StagedBlock):
     """
 
     expansion: Ratio = 4
-    conv: Operator = Convolution(kernel_size=3)
+    conv: Spatial = Convolution(kernel_size=3)
     squeeze_excitation: SqueezeExcitation | None = None
     norm: Operator = BatchNorm()
     activation: Operator = SiLU()

@@ -16,6 +16,7 @@ from ..operators.merge import Add
 from ..operators.normalization import BatchNorm
 from ..poly import Ratio, is_one, scale
 from ..recipes.squeeze_excitation import SqueezeExcitation
+from ..spatial import Spatial
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class InvertedResidual(StagedBlock):
     """
 
     expansion: Ratio = 6
-    conv: Operator = depthwise(3)
+    conv: Spatial = depthwise(3)
     squeeze_excitation: SqueezeExcitation | None = None
     norm: Operator = BatchNorm()
     activation: Operator = ReLU6()

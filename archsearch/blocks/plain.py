@@ -10,6 +10,7 @@ from ..operator import Operator
 from ..operators.activation import ReLU
 from ..operators.convolution import Convolution
 from ..operators.normalization import BatchNorm
+from ..spatial import Spatial
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class ConvNormAct(Block):
 
     width: int
     stride: int = 1
-    conv: Operator = Convolution(kernel_size=3)
+    conv: Spatial = Convolution(kernel_size=3)
     norm: Operator | None = BatchNorm()
     activation: Operator | None = ReLU()
     pool: Operator | None = None

@@ -44,3 +44,7 @@ class Sigmoid(Activation):
 
 class Hardsigmoid(Activation):
     """relu6(x + 3) / 6"""
+
+
+class Tanh(Activation):
+    """tanh(x)"""

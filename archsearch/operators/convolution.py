@@ -1,6 +1,7 @@
 """Convolution: dense, grouped, depthwise or dilated, in 1, 2 or 3 spatial dimensions.
 
-Depthwise is ``group_size=1``; a 1x1 convolution is ``kernel_size=1``.
+Depthwise is ``group_size=1``; a 1x1 convolution is ``kernel_size=1``; a constant ``group_size`` at
+every width is E2GC's grouping.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from ..legality import Divisors, per_dimension
 from ..operator import Axis, Call, Kind, Operator, Shape, Weight, Window, check, per_channel
 from ..poly import Number, is_one
 
@@ -16,104 +18,161 @@ from ..poly import Number, is_one
 class Convolution(Operator):
     """``nn.Conv1d/2d/3d``; the padding keeps the size (divided by the stride) unless given.
 
-    Fields: ``out_channels`` (None keeps the input's), ``kernel_size`` (one number, or one per
-    dimension), ``stride``, ``dilation``, ``groups`` or ``group_size`` (input channels per group; at
-    most one of the two), ``padding`` per side, ``bias``.
+    Fields: ``out_channels`` (None keeps the input's), ``kernel_size``, ``stride``, ``dilation``
+    (each one number, or one per dimension), ``groups`` or ``group_size`` (input channels per group;
+    at most one of the two), ``padding`` per side, ``bias``.
     """
 
     out_channels: int | None = None
     kernel_size: int | tuple[int, ...] = 1
-    stride: int = 1
-    dilation: int = 1
+    stride: int | tuple[int, ...] = 1
+    dilation: int | tuple[int, ...] = 1
     groups: int | None = None
     group_size: int | None = None
-    padding: int | None = None
+    padding: int | tuple[int, ...] | None = None
     bias: bool = False
     channels = "new"
     may_be_zero = frozenset({"padding"})
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        sizes = self.kernel_size if isinstance(self.kernel_size, tuple) else (self.kernel_size,)
+        for size in sizes:
+            if type(size) is int:
+                self._check_odd(size)
+        together = self.groups is not None and self.group_size is not None
+        check(not together, "{}: give groups or group_size, not both", self._name)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
     @property
     def pointwise(self) -> bool:
         """Whether it looks at one position only."""
-        return is_one(self.kernel_size)
+        sizes = self.kernel_size if isinstance(self.kernel_size, tuple) else (self.kernel_size,)
+        return all(map(is_one, sizes))
 
     def shape(self, x: Shape) -> Shape:
-        check(x.dimensions > 0, "a convolution needs a spatial input, not {}", x)
-        out = self._out(x)
+        check(x.dimensions > 0, "{} needs a spatial input, not {}", self._name, x)
+        out = self.width(x)
         self._check_groups(x.channels, out)
-        size = tuple([self._size(n, k) for n, k in zip(x.size, self._kernel(x), strict=True)])
-        check(min(size) > 0, "an input of {} is smaller than the kernel", x)
-        return Shape(out, size)
+        return Shape(out, self._output_size(x))
 
     def _check_groups(self, channels: Number, out: Number) -> None:
         if self.groups is None and self.group_size is None:
             return
-        check(self.groups is None or self.group_size is None, "give groups or group_size, not both")
         parts = self.groups if self.groups is not None else self.group_size
-        check(channels % parts == 0, "{} channels do not split evenly by {}", channels, parts)
-        groups = channels // self._inputs_per_group(Shape(channels))
-        check(out % groups == 0, "{} output channels do not split into {} groups", out, groups)
+        check(
+            channels % parts == 0,
+            "{}: {} channels do not split evenly by {} {}; {} would",
+            self._name,
+            channels,
+            "groups" if self.groups is not None else "group_size",
+            parts,
+            Divisors(channels, parts),
+        )
+        groups = channels // self.inputs_per_group(Shape(channels))
+        check(
+            out % groups == 0,
+            "{}: {} output channels do not split into {} groups; give a multiple of {}",
+            self._name,
+            out,
+            groups,
+            groups,
+        )
 
     def weights(self, x: Shape) -> dict[str, Weight]:
         grouped = self.groups is not None or self.group_size is not None
-        inputs = Axis(Kind.GROUP if grouped else Kind.IN, self._inputs_per_group(x))
-        taps = [Axis(Kind.TAP, k) for k in self._kernel(x)]
-        weight = Weight((Axis(Kind.OUT, self._out(x)), inputs, *taps))
-        return {"weight": weight} | ({"bias": per_channel(self._out(x))} if self.bias else {})
+        inputs = Axis(Kind.GROUP if grouped else Kind.IN, self.inputs_per_group(x))
+        taps = [Axis(Kind.TAP, k) for k in self.kernel(x)]
+        weight = Weight((Axis(Kind.OUT, self.width(x)), inputs, *taps))
+        return {"weight": weight} | ({"bias": per_channel(self.width(x))} if self.bias else {})
 
     def module(self, x: Shape) -> Call:
         options: dict[str, Any] = {
             "stride": (self.stride, 1),
-            "padding": (self._padding(x), 0),
+            "padding": (self.pads(x), 0),
             "dilation": (self.dilation, 1),
-            "groups": (x.channels // self._inputs_per_group(x), 1),
+            "groups": (x.channels // self.inputs_per_group(x), 1),
             "bias": (self.bias, True),
         }
         kwargs = {name: value for name, (value, default) in options.items() if value != default}
         name = f"nn.Conv{x.dimensions}d"
-        return Call(name, (x.channels, self._out(x), self.kernel_size), kwargs)
+        return Call(name, (x.channels, self.width(x), self.kernel_size), kwargs)
 
     def window(self, x: Shape) -> Window:
-        kernel = self.kernel_size
-        widest = max(kernel) if isinstance(kernel, tuple) else kernel
-        return Window(self.dilation * (widest - 1) + 1, self.stride)
+        extents = [d * (k - 1) + 1 for k, d in zip(self.kernel(x), self.dilations(x), strict=True)]
+        return Window(max(extents), max(self.strides(x)))
 
-    def _out(self, x: Shape) -> Number:
+    # -- one number per dimension ------------------------------------------------------------------
+    def width(self, x: Shape) -> Number:
+        """Output channels."""
         return x.channels if self.out_channels is None else self.out_channels
 
-    def _inputs_per_group(self, x: Shape) -> Number:
+    def inputs_per_group(self, x: Shape) -> Number:
+        """Input channels that one output channel sees."""
         if self.group_size is not None:
             return self.group_size
         return x.channels if self.groups is None else x.channels // self.groups
 
-    def _kernel(self, x: Shape) -> tuple[Number, ...]:
-        if isinstance(self.kernel_size, tuple):
-            check(
-                len(self.kernel_size) == x.dimensions,
-                "kernel_size {} does not fit {} spatial dimensions",
-                self.kernel_size,
-                x.dimensions,
-            )
-            return self.kernel_size
-        return (self.kernel_size,) * x.dimensions
+    def kernel(self, x: Shape) -> tuple[Number, ...]:
+        """Taps per dimension."""
+        return per_dimension(self.kernel_size, x.dimensions, f"{self._name}: kernel_size")
 
-    def _padding(self, x: Shape) -> int | tuple[int, ...]:
+    def strides(self, x: Shape) -> tuple[int, ...]:
+        """Stride per dimension."""
+        return per_dimension(self.stride, x.dimensions, f"{self._name}: stride")
+
+    def dilations(self, x: Shape) -> tuple[int, ...]:
+        """Dilation per dimension."""
+        return per_dimension(self.dilation, x.dimensions, f"{self._name}: dilation")
+
+    def pads(self, x: Shape) -> int | tuple[int, ...]:
+        """Padding per side: one number where it is the same in every dimension."""
         if self.padding is not None:
             return self.padding
-        if isinstance(self.kernel_size, tuple):
-            return tuple(self.dilation * (k - 1) // 2 for k in self.kernel_size)
-        return self.dilation * (self.kernel_size - 1) // 2
+        kernel, dilation = self.kernel_size, self.dilation
+        if not isinstance(kernel, tuple) and not isinstance(dilation, tuple):
+            return dilation * (kernel - 1) // 2
+        pairs = zip(self.kernel(x), self.dilations(x), strict=True)
+        return tuple(d * (k - 1) // 2 for k, d in pairs)
 
-    def _size(self, n: int, kernel: Number) -> int:
+    def _output_size(self, x: Shape) -> tuple[int, ...]:
+        settings = zip(x.size, self.kernel(x), self.strides(x), strict=True)
+        if self.padding is None:
+            for kernel in self.kernel(x):
+                self._check_odd(kernel)
+            return tuple((n - 1) // stride + 1 for n, _, stride in settings)
+        pads = per_dimension(self.padding, x.dimensions, f"{self._name}: padding")
+        extents = [d * (k - 1) + 1 for k, d in zip(self.kernel(x), self.dilations(x), strict=True)]
+        for n, pad, extent in zip(x.size, pads, extents, strict=True):
+            check(
+                n + 2 * pad >= extent,
+                "{}: kernel_size {} with dilation {} spans {}, more than a map of {} with padding"
+                " {}; at most {} fit",
+                self._name,
+                self.kernel_size,
+                self.dilation,
+                extent,
+                x,
+                pad,
+                n + 2 * pad,
+            )
+        return tuple(
+            (n + 2 * pad - extent) // stride + 1
+            for (n, _, stride), pad, extent in zip(settings, pads, extents, strict=True)
+        )
+
+    def _check_odd(self, kernel: Number) -> None:
         if self.padding is None:
             check(
                 kernel % 2 == 1,
-                "kernel_size {} is even: say its padding",
+                "{}: kernel_size {} is even; {} keep the size, or give its padding",
+                self._name,
                 kernel,
+                f"{kernel - 1} or {kernel + 1}" if isinstance(kernel, int) else "odd ones",
             )
-            return (n - 1) // self.stride + 1
-        last: int = n + 2 * self.padding - self.dilation * (kernel - 1) - 1
-        return last // self.stride + 1
 
 
 def depthwise(kernel_size: int = 3, dilation: int = 1) -> Convolution:

@@ -33,6 +33,8 @@ class Flatten(Operator):
     """A feature map as a feature vector: channels times positions numbers."""
 
     channels = "flatten"
+    fixed_resolution = True
+    shift_equivariant = False
 
     def shape(self, x: Shape) -> Shape:
         return Shape(x.numel)

@@ -41,6 +41,8 @@ class Add(Operator):
 class Multiply(Operator):
     """Product of a feature map with another, or with a gate of one number per channel."""
 
+    input_conditioned = True
+
     def shape(self, x: Shape, y: Shape) -> Shape:
         gate = Shape(y.channels, x.size) if y.positions == 1 else y
         return _same(x, gate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..legality import Divisors
 from ..operator import Call, Operator, Shape, Weight, check, per_channel
 
 if TYPE_CHECKING:
@@ -67,10 +68,10 @@ def _global_response_norm() -> type[nn.Module]:
     class GlobalResponseNorm(nn.Module):
         """Channels compete by their norm over the whole map (ConvNeXt V2)."""
 
-        def __init__(self, channels: int, eps: float = 1e-6) -> None:
+        def __init__(self, channels: int, eps: float = 1e-6, bias: bool = True) -> None:
             super().__init__()
             self.weight = nn.Parameter(torch.zeros(channels))
-            self.bias = nn.Parameter(torch.zeros(channels))
+            self.bias = nn.Parameter(torch.zeros(channels)) if bias else None
             self.eps = eps
 
         def forward(self, x: Tensor) -> Tensor:
@@ -78,8 +79,8 @@ def _global_response_norm() -> type[nn.Module]:
             share = norm / (norm.mean(dim=1, keepdim=True) + self.eps)
             along = (-1, *[1] * (x.dim() - 2))
             response = x * share.view(x.shape[0], *along)
-            y: Tensor = x + self.weight.view(along) * response + self.bias.view(along)
-            return y
+            y: Tensor = x + self.weight.view(along) * response
+            return y if self.bias is None else y + self.bias.view(along)
 
     return GlobalResponseNorm
 
@@ -88,6 +89,9 @@ def _global_response_norm() -> type[nn.Module]:
 class GRN(Operator):
     """Global response normalisation (Woo et al. 2023, ConvNeXt V2, equations 1 to 4)."""
 
+    bias: bool = True
+    paper = "Woo et al. 2023 (ConvNeXt V2)"
+    input_conditioned = True
     channels = "joint"
     layer = staticmethod(_global_response_norm)
 
@@ -96,7 +100,37 @@ class GRN(Operator):
         return x
 
     def weights(self, x: Shape) -> dict[str, Weight]:
+        names = ("weight", "bias") if self.bias else ("weight",)
+        return {name: per_channel(x.channels) for name in names}
+
+    def module(self, x: Shape) -> Call:
+        kwargs = {} if self.bias else {"bias": False}
+        return Call("GlobalResponseNorm", (x.channels,), kwargs)
+
+
+@dataclass(frozen=True)
+class GroupNorm(Operator):
+    """``nn.GroupNorm``: each of ``groups`` groups of channels normalised over its whole map (Wu &
+    He 2018); one group is layer norm over channels and positions together."""
+
+    groups: int = 1
+    eps: float = 1e-5
+    paper = "Wu & He 2018"
+    channels = "joint"
+
+    def shape(self, x: Shape) -> Shape:
+        check(
+            x.channels % self.groups == 0,
+            "GroupNorm: {} channels do not split into {} groups; {} would",
+            x.channels,
+            self.groups,
+            Divisors(x.channels, self.groups),
+        )
+        return x
+
+    def weights(self, x: Shape) -> dict[str, Weight]:
         return {name: per_channel(x.channels) for name in ("weight", "bias")}
 
     def module(self, x: Shape) -> Call:
-        return Call("GlobalResponseNorm", (x.channels,))
+        kwargs = {} if self.eps == 1e-5 else {"eps": self.eps}
+        return Call("nn.GroupNorm", (self.groups, x.channels), kwargs)

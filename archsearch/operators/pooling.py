@@ -5,35 +5,59 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ..legality import per_dimension
 from ..operator import Call, Operator, Shape, Weight, Window, check
 
 
 @dataclass(frozen=True)
 class _Pool(Operator, abstract=True):
-    kernel_size: int = 2
-    stride: int = 2
-    padding: int = 0
+    kernel_size: int | tuple[int, ...] = 2
+    stride: int | tuple[int, ...] = 2
+    padding: int | tuple[int, ...] = 0
     stored = True
     may_be_zero = frozenset({"padding"})
     function: ClassVar[str]
 
     def shape(self, x: Shape) -> Shape:
-        check(x.dimensions > 0, "pooling needs a spatial input, not {}", x)
-        size = tuple((n + 2 * self.padding - self.kernel_size) // self.stride + 1 for n in x.size)
-        check(all(n > 0 for n in size), "an input of {} is smaller than the pooling window", x)
-        check(2 * self.padding <= self.kernel_size, "padding is more than half the window")
+        name = type(self).__name__
+        check(x.dimensions > 0, "{} needs a spatial input, not {}", name, x)
+        kernel, stride, padding = (
+            per_dimension(getattr(self, field), x.dimensions, f"{name}: {field}")
+            for field in ("kernel_size", "stride", "padding")
+        )
+        size = tuple(
+            (n + 2 * p - k) // s + 1
+            for n, k, s, p in zip(x.size, kernel, stride, padding, strict=True)
+        )
+        check(
+            all(n > 0 for n in size),
+            "{}: a window of {} is larger than the map {}; at most {} fits",
+            name,
+            self.kernel_size,
+            x,
+            min(x.size),
+        )
+        check(
+            all(2 * p <= k for p, k in zip(padding, kernel, strict=True)),
+            "{}: padding {} is more than half the window {}",
+            name,
+            self.padding,
+            self.kernel_size,
+        )
         return Shape(x.channels, size)
 
     def weights(self, x: Shape) -> dict[str, Weight]:
         return {}
 
     def module(self, x: Shape) -> Call:
-        kwargs = {"padding": self.padding} if self.padding else {}
+        padded = self.padding not in (0, (0,) * x.dimensions)
+        kwargs = {"padding": self.padding} if padded else {}
         name = f"nn.{self.function}{x.dimensions}d"
         return Call(name, (self.kernel_size,), {"stride": self.stride} | kwargs)
 
     def window(self, x: Shape) -> Window:
-        return Window(self.kernel_size, self.stride)
+        kernel = per_dimension(self.kernel_size, x.dimensions, "kernel_size")
+        return Window(max(kernel), max(per_dimension(self.stride, x.dimensions, "stride")))
 
 
 @dataclass(frozen=True)
