@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .space import Pick, Point
-from .tables import BoolArray, FloatArray, IntArray, PartTable
+from .tables import BoolArray, FloatArray, IntArray, PartTable, Power, powers_of
 
 CHUNK = 1 << 14
 """Candidates evaluated at a time: their intermediate numbers stay in the processor's cache."""
@@ -69,7 +69,7 @@ class CandidateCosts:
             zip(self.tables, self._parts, strict=True)
         ):
             row = rows[:, i]
-            factors = [before**power for power in powers] + [depths[:, i] - 1.0]
+            factors = [*powers_of(before, powers).T, depths[:, i] - 1.0]
             for factor, column in zip(factors, coefficients, strict=True):
                 total += factor[:, None] * column[row]
             before = table.width[row].astype(np.float64)
@@ -77,11 +77,11 @@ class CandidateCosts:
 
 def _coefficients(
     table: PartTable, names: Sequence[str]
-) -> tuple[tuple[int, ...], list[FloatArray]]:
+) -> tuple[tuple[Power, ...], list[FloatArray]]:
     """Powers of the width before, and for each (then for every further block) the coefficients of
     all costs, shape (rows, costs)."""
     terms = [table.opening[name].terms for name in names]
-    powers = sorted({int(power) for own in terms for power in own})
+    powers = sorted({power for own in terms for power in own}, key=str)
     zero = np.zeros(len(table.width))
     columns = [np.stack([own.get(power, zero) for own in terms], axis=1) for power in powers]
     return tuple(powers), [*columns, np.stack([table.repeated[n] for n in names], axis=1)]
@@ -89,7 +89,7 @@ def _coefficients(
 
 def draw(tables: Sequence[PartTable], count: int, seed: int = 0) -> Candidates:
     """Random legal candidates: part by part, uniform over the rows that may follow the width so
-    far and that some row of every later part may follow, and over the depths.
+    far and that some row of every later part may follow, and over the depths a row can have.
 
     Raises ``ValueError`` where the space has no legal network at all.
     """
@@ -101,7 +101,8 @@ def draw(tables: Sequence[PartTable], count: int, seed: int = 0) -> Candidates:
         for value in np.unique(state):
             here = np.flatnonzero(state == value)
             rows[here, i] = rng.choice(np.flatnonzero(legal[value]), len(here))
-        depths[:, i] = rng.choice(np.array(table.part.depth), count)
+        drawn = rng.choice(np.array(table.part.depth), count)
+        depths[:, i] = np.where(table.deepens[rows[:, i]], drawn, 1)
         state = _state(table)[rows[:, i]]
     return Candidates(rows, depths)
 

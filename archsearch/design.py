@@ -21,7 +21,7 @@ from .loading import find_objective, find_space
 from .objectives import Entropy, Objective
 from .solver import Solution, ranges, solve
 from .space import Point, SearchSpace
-from .tables import peak_range, tabulate
+from .tables import peak_range
 
 REFERENCE_POSITIONS = 224 * 224
 """The input at which ``SearchSpace.macs_per_param`` holds."""
@@ -171,12 +171,12 @@ def reachable(
     space: SearchSpace, objective: Objective, budgets: Sequence[Budget] = ()
 ) -> dict[str, tuple[float, float]]:
     """Smallest and largest params, MACs and budgeted costs that networks of the space can have."""
-    costs = dict.fromkeys(("params", "macs", *(b.cost for b in budgets if b.cost != PEAK)))
+    costs = dict.fromkeys(("params", "macs", *(budget.cost for budget in budgets)))
     problem = _space_program(space, objective, dict.fromkeys(costs, UNLIMITED))
     found = ranges(problem.program)
-    reach = {name: found[name] for name in costs}
-    if any(budget.cost == PEAK for budget in budgets):
-        reach[PEAK] = peak_range(tabulate(space, peaks=True))
+    reach = {name: found[name] for name in costs if name != PEAK}
+    if PEAK in costs:
+        reach[PEAK] = peak_range(problem.tables)
     return reach
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from .graph import Node, Scope
-from .legality import IllegalArchitecture
+from .legality import NotConcrete
 from .operator import Kind, Shape
 from .operators.pooling import GlobalPool
 from .poly import Number, Poly, is_one
@@ -75,21 +75,18 @@ def _longest(branches: Sequence[tuple[Chain, Shape]]) -> Chain:
 
 def _side_by_side(branches: Sequence[tuple[Chain, Shape]]) -> Chain:
     if any(isinstance(shape.channels, Poly) for _, shape in branches):
-        raise IllegalArchitecture(
-            "branches side by side have no entropy while the width before them is open:"
-            " put a block of a width of its own in front"
-        )
+        raise NotConcrete("the shares of branches side by side, of which some width is open")
     channels = sum(shape.channels for _, shape in branches)
-    entropy = sum(own.entropy * shape.channels for own, shape in branches) / channels
+    entropy = sum(own.entropy * (shape.channels / channels) for own, shape in branches)
     return replace(_longest(branches), entropy=entropy)
 
 
 def _larger(a: Number, b: Number) -> Number:
-    """The larger of two entropies; where that depends on a width not chosen yet, the first."""
+    """The larger of two entropies; raises ``NotConcrete`` where an open width decides."""
     if isinstance(a, Poly) or isinstance(b, Poly):
         difference = Poly.of(b) - a
         if any(np.any(c != 0) for monomial, c in difference.terms.items() if monomial):
-            return a
+            raise NotConcrete("which of two branches has the larger entropy")
         return a + np.maximum(difference.terms.get((), 0.0), 0.0)
     return np.maximum(a, b)
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from .legality import check_counts
+from .legality import check_counts, is_open
 from .operator import IllegalArchitecture, Operator, Shape
 
 
@@ -66,6 +66,12 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_counts(self)
+        if not is_open(self):
+            self.check_fields()
+
+    def check_fields(self) -> None:
+        """Raise ``IllegalArchitecture`` for fields that fit no input at all. Numbers may be arrays
+        of candidates; a description with open fields is not asked."""
 
     def expand(self, g: Tracer, x: Value) -> Value:
         raise NotImplementedError

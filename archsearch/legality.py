@@ -23,8 +23,28 @@ class IllegalArchitecture(UserError, ValueError):
     """A description that no network can have; the message names the place and the value."""
 
 
+class NotConcrete(TypeError):
+    """A single number was needed, and there are many candidates' or none is chosen yet."""
+
+
+class Open:
+    """A field left to choose: what may stand in it is judged once it is chosen."""
+
+
+def is_open(description: object) -> bool:
+    """Whether a field, or an entry of a tuple in one, is left to choose."""
+    return any(
+        isinstance(value, Open)
+        or (type(value) is tuple and any(isinstance(item, Open) for item in value))
+        for value in vars(description).values()
+    )
+
+
 class Undecided:
     """The answer to a question about widths that are not chosen yet."""
+
+    def __bool__(self) -> bool:
+        raise NotConcrete("a width that is not chosen yet decides here")
 
     def __eq__(self, other: object) -> Any:
         return self

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from .legality import IllegalArchitecture as IllegalArchitecture
 from .legality import check as check
-from .legality import check_counts
+from .legality import check_counts, is_open
 from .poly import Number
 
 
@@ -156,6 +156,12 @@ class Operator:
 
     def __post_init__(self) -> None:
         check_counts(self, self.may_be_zero)
+        if not is_open(self):
+            self.check_fields()
+
+    def check_fields(self) -> None:
+        """Raise ``IllegalArchitecture`` for fields that fit no input at all. Numbers may be arrays
+        of candidates; a description with open fields is not asked."""
 
     def shape(self, *x: Any, **named: Any) -> Shape:
         """Output shape from input shapes; raises ``IllegalArchitecture`` where there is none."""
@@ -171,7 +177,9 @@ class Operator:
         return None
 
     def forward(self, *x: Any, **named: Any) -> str:
-        """The line of forward(): ``{module}`` stands for the layer, ``{0}`` for the first input."""
+        """The line of forward(): ``{module}`` stands for the layer, ``{0}`` for the first input; in
+        a function without a layer ``{field}`` stands for an integer of the operator's own, so that
+        one class serves all its values."""
         return "{module}({0})"
 
     def window(self, *x: Any, **named: Any) -> Window:

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from .legality import NotConcrete as NotConcrete
 from .legality import Undecided, check
 
 Number: TypeAlias = Any
@@ -123,10 +124,6 @@ def scale(width: Number, ratio: Ratio) -> Number:
     whole = product % ratio.denominator == 0
     check(whole, "{} of {} channels is not a whole number of channels", ratio, width)
     return product // ratio.denominator
-
-
-class NotConcrete(TypeError):
-    """A single integer was needed, and there are many candidates' or none is chosen yet."""
 
 
 def concrete(number: Number, name: str) -> int:

@@ -2,6 +2,9 @@
 
 A space is data. It knows its points (which value every choice takes), builds the architecture of
 a point, draws, counts and tests membership; how points are found is the explorers' business.
+
+A choice may be between descriptions that are open themselves, from two operators up to two blocks:
+such a choice is a fork, and what is open in one alternative is chosen only where that one is.
 """
 
 from __future__ import annotations
@@ -10,22 +13,33 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from fractions import Fraction
+from functools import cached_property, lru_cache
 from itertools import product as cartesian
 from math import prod
-from typing import Any, TypeAlias
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeAlias
 
 from .architecture import Architecture, Run, Stage, head_with_classes
 from .block import Block
-from .operator import IllegalArchitecture
+from .graph import trace
+from .legality import IllegalArchitecture, Open
+from .operator import Shape
 from .poly import Ratio
 
 Values: TypeAlias = dict[str, Any]
-"""Choice path inside a part ("block.conv.kernel_size") to value."""
+"""Path of a choice in a block ("conv.kernel_size") to the value it takes; a fork takes one of its
+alternatives as written, and what is open in that has paths of its own ("conv", "conv.taps")."""
+
+BLOCK = "block"
+"""Path of a choice between whole blocks; the paths in the chosen one are as if it stood alone."""
 
 
 @dataclass(frozen=True)
-class Choice:
-    """An open field: one of ``values``. Choices of one part that share a name take one value."""
+class Choice(Open):
+    """An open field, or a whole block: one of ``values``, which may be open themselves.
+
+    Choices of one part that share a name take one value.
+    """
 
     values: tuple[Any, ...]
     name: str = ""
@@ -33,13 +47,22 @@ class Choice:
     def __post_init__(self) -> None:
         if not self.values:
             raise ValueError("a choice needs at least one value")
+        if any(isinstance(value, Choice | InnerWidths) for value in self.values):
+            raise ValueError(
+                "a named choice, or inner widths, cannot be a value of a choice: list the values"
+            )
+
+    @cached_property
+    def forks(self) -> bool:
+        """Whether some value is open itself."""
+        return any(is_open(value) for value in self.values)
 
     def options(self, width: int | None) -> tuple[Any, ...]:
         return self.values
 
 
 @dataclass(frozen=True)
-class InnerWidths:
+class InnerWidths(Open):
     """An open ``expansion`` whose inner widths are the multiples of ``multiple`` from ``low`` to
     ``high`` times the block's width (DeepMAD's bottleneck widths)."""
 
@@ -47,6 +70,7 @@ class InnerWidths:
     low: Ratio = Fraction(1, 10)
     high: Ratio = 1
     name: str = ""
+    forks: ClassVar[bool] = False
 
     def options(self, width: int | None) -> tuple[Ratio, ...]:
         assert width is not None
@@ -60,8 +84,12 @@ Leaf: TypeAlias = Choice | InnerWidths
 
 
 def choice(*values: Any, name: str = "") -> Any:
-    """A ``Choice`` for any field: ``Bottleneck(width=choice(64, 96), conv=choice(a, b))``."""
-    return Choice(tuple(values), name)
+    """A ``Choice`` for any field: ``Bottleneck(width=choice(64, 96), conv=choice(a, b))``.
+
+    A value that is a choice itself stands for its values.
+    """
+    each = ((v.values if isinstance(v, Choice) and not v.name else (v,)) for v in values)
+    return Choice(tuple(value for some in each for value in some), name)
 
 
 def widths(low: int, high: int, step: int = 8) -> Any:
@@ -76,11 +104,11 @@ def whole(ratio: Fraction) -> Ratio:
 
 @dataclass(frozen=True)
 class StageSpace:
-    """A stage with choices: ``block`` (its leaves open), how many, and how the stage begins.
+    """A stage with choices: ``block`` (open, or a choice of blocks), how many, and how it begins.
 
     With a ``stride`` the first block has it, and projects where it has such a field; without, all
     blocks are alike. ``before`` is a block of its own in front (ConvNeXt's downsampling), which
-    shares ``block``'s width.
+    takes ``block``'s width and keeps its own stride; any block with a width will do.
     ``most_growth`` bounds the width by a multiple of the width before it.
     """
 
@@ -90,6 +118,27 @@ class StageSpace:
     before: Block | None = None
     most_growth: Ratio | None = None
 
+    def __post_init__(self) -> None:
+        if self.before is None:
+            return
+        kind = type(self.before).__name__
+        if not hasattr(self.before, "width"):
+            raise ValueError(f"before is a block with a width, which {kind} has not")
+        for path, _ in leaves(self.before):
+            if path != "width":
+                raise ValueError(f"{path} of {kind} is open: in before only the width may be")
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Class names of the blocks the stage may consist of."""
+        blocks = self.block.values if isinstance(self.block, Choice) else (self.block,)
+        return tuple(dict.fromkeys(type(block).__name__ for block in blocks))
+
+    def width(self, values: Mapping[str, Any]) -> int:
+        """The width with these choices; 0 for a block that keeps or does not say its width."""
+        width: int = values.get("width", _fixed_width(self.block, values))
+        return width
+
     def opening(self, block: Block) -> tuple[Block, ...]:
         """The blocks a stage of depth 1 has, given the repeated block with its leaves filled."""
         own = {f.name for f in fields(block)}
@@ -97,7 +146,7 @@ class StageSpace:
         first = _changed(block, **{k: v for k, v in changes.items() if k in own})
         if self.before is None:
             return (first,)
-        return (_changed(self.before, width=_width(block)), first)
+        return (_changed(self.before, width=getattr(block, "width", 0)), first)
 
     def build(self, values: Mapping[str, Any], depth: int) -> Stage:
         block = fill(self.block, values)
@@ -159,30 +208,45 @@ class SearchSpace:
         )
         return Architecture(stem, stages, head, self.input)
 
-    def options(self, part: StageSpace) -> Iterator[dict[str, Any]]:
-        """All values of a part's choices, widths and group sizes not yet checked against others."""
-        return assignments(part.block)
-
     def sample(self, rng: random.Random) -> Point:
         """A random legal point, choice by choice, uniform where the space is unconstrained."""
-        for _ in range(1000):
+        for _ in range(100):
             point = self._draw(rng)
-            if self.contains(point):
+            if point is not None and self.contains(point):
                 return point
-        raise IllegalArchitecture(f"no legal network drawn from space {self.name} in 1,000 tries")
+        raise IllegalArchitecture(f"no legal network drawn from space {self.name} in 100 tries")
 
-    def _draw(self, rng: random.Random) -> Point:
-        picks, width = [], 0
+    def _draw(self, rng: random.Random) -> Point | None:
+        """Part by part, each anew until it fits behind the one before; None where it does not."""
+        picks: list[Pick] = []
+        width, x = 0, Shape(self.input[0], self.input[1:])
         for part in self.parts:
-            values: dict[str, Any] = {}
-            for path, leaf in leaves(part.block):
-                options = leaf.options(values.get("width"))
-                if path == "width" and self.nondecreasing:
-                    options = self._wide_enough(part, width, options)
-                values[path] = rng.choice(options)
-            width = values.get("width", _width(part.block)) or width
-            picks.append(Pick(tuple(values.items()), rng.choice(part.depth)))
+            for _ in range(50):
+                pick = self._draw_pick(rng, part, width)
+                try:
+                    y = trace(part.build(pick.mapping, pick.depth), x).output.shape
+                except IllegalArchitecture:
+                    continue
+                break
+            else:
+                return None
+            picks.append(pick)
+            width, x = part.width(pick.mapping) or width, y
         return tuple(picks)
+
+    def _draw_pick(self, rng: random.Random, part: StageSpace, before: int) -> Pick:
+        chosen: Values = {}
+        while fork := _next_fork(part.block, chosen):
+            path, between = fork
+            chosen[path] = rng.choice(between.values)
+        settled = _settled(part.block, chosen)
+        values = dict(chosen)
+        for path, leaf in settled.leaves:
+            options = leaf.options(values.get("width", settled.width))
+            if path == "width" and self.nondecreasing:
+                options = self._wide_enough(part, before, options)
+            values[path] = rng.choice(options)
+        return Pick(tuple(values.items()), rng.choice(part.depth))
 
     def _wide_enough(
         self, part: StageSpace, before: int, options: Sequence[Any]
@@ -203,9 +267,10 @@ class SearchSpace:
             return False
         before = 0
         for part, pick in zip(self.parts, point, strict=True):
-            if pick.depth not in part.depth or not self._known(part, pick.mapping):
+            values = pick.mapping
+            if pick.depth not in part.depth or not _known(part.block, values):
                 return False
-            width = pick.mapping.get("width", _width(part.block)) or before
+            width = part.width(values) or before
             if not self.follows(part, before, width):
                 return False
             before = width
@@ -215,21 +280,17 @@ class SearchSpace:
             return False
         return True
 
-    @staticmethod
-    def _known(part: StageSpace, values: Mapping[str, Any]) -> bool:
-        found = leaves(part.block)
-        if {path for path, _ in found} != set(values):
-            return False
-        return all(values[path] in leaf.options(values.get("width")) for path, leaf in found)
-
     def size(self) -> int:
         """Number of points before constraints between parts."""
-        return prod(len(part.depth) * sum(1 for _ in self.options(part)) for part in self.parts)
+        return prod(
+            len(part.depth) * sum(variant.count() for variant in variants(part.block))
+            for part in self.parts
+        )
 
     def points(self) -> Iterator[Point]:
         """Every member, for spaces small enough to enumerate."""
         per_part = [
-            [Pick(tuple(v.items()), depth) for v in self.options(part) for depth in part.depth]
+            [Pick(tuple(v.items()), depth) for v in assignments(part.block) for depth in part.depth]
             for part in self.parts
         ]
         for point in cartesian(*per_part):
@@ -240,7 +301,11 @@ class SearchSpace:
         return replace(self, input=input)
 
     def with_classes(self, classes: int) -> SearchSpace:
-        return replace(self, head=head_with_classes(self.head, classes))
+        head: Any = self.head
+        if isinstance(head, Choice):
+            heads = [head_with_classes(each, classes) for each in head.values]
+            return replace(self, head=choice(*heads, name=head.name))
+        return replace(self, head=head_with_classes(head, classes))
 
     def with_kernel_sizes(self, kernel_sizes: tuple[int, ...]) -> SearchSpace:
         """The space in which every stage's spatial convolution is open to these kernel sizes."""
@@ -255,85 +320,167 @@ def _changed(block: Block, **changes: Any) -> Block:
     return replace(block, **changes)
 
 
-def _width(block: Block) -> Any:
-    """The width a block says for itself; 0 for one that keeps or does not say its width."""
-    return getattr(block, "width", 0)
+def _fields(tree: Any, path: str) -> Iterator[tuple[str, Any, str]]:
+    """Name, value and path of every field; of a block, the width first, as others refer to it."""
+    names = [f.name for f in fields(tree)]
+    if not path and "width" in names:
+        names = ["width", *(name for name in names if name != "width")]
+    for name in names:
+        yield name, getattr(tree, name), f"{path}.{name}" if path else name
 
 
-def leaves(tree: Any, path: str = "") -> list[tuple[str, Leaf]]:
-    """Open leaves of a description with their dotted paths; width first, as others refer to it.
+def is_open(tree: Any) -> bool:
+    """Whether some field is a choice."""
+    return next(_walk(tree, {}, {}, ""), None) is not None
 
-    Of leaves that share a name only the first is listed.
+
+def leaves(tree: Any, values: Mapping[str, Any] = MappingProxyType({})) -> list[tuple[str, Leaf]]:
+    """All choices of a description with their paths; in the alternatives of a fork, those of the
+    one it takes in ``values``. A width stands before what refers to it, a fork before its own.
+
+    Of choices that share a name only the first is listed. Raises ``ValueError`` where two of one
+    name differ.
     """
-    found, names = [], set()
-    for where, leaf in sorted(_walk(tree, path), key=lambda item: item[0] != "width"):
-        if not leaf.name or leaf.name not in names:
-            found.append((where, leaf))
-        names.add(leaf.name)
-    return found
+    return list(_walk(tree, values, {}, ""))
 
 
-def _walk(tree: Any, path: str) -> Iterator[tuple[str, Leaf]]:
+def _walk(
+    tree: Any, values: Mapping[str, Any], named: dict[str, Leaf], path: str
+) -> Iterator[tuple[str, Leaf]]:
     if isinstance(tree, Choice | InnerWidths):
-        yield path, tree
-    elif is_dataclass(tree):
-        for f in fields(tree):
-            yield from _walk(getattr(tree, f.name), f"{path}.{f.name}" if path else f.name)
+        if tree.name in named:
+            if named[tree.name] != tree:
+                raise ValueError(f"two choices are named {tree.name!r}, but differ")
+            return
+        if tree.name:
+            named[tree.name] = tree
+        where = path or BLOCK
+        yield where, tree
+        if tree.forks and where in values:
+            yield from _walk(values[where], values, named, path)
+    elif is_dataclass(tree) and not isinstance(tree, type):
+        for _, value, below in _fields(tree, path):
+            yield from _walk(value, values, named, below)
+    elif type(tree) is tuple and any(is_open(value) for value in tree):
+        raise ValueError(f"a choice inside a tuple: let {path} be a choice of whole tuples")
 
 
 def fill(tree: Any, values: Mapping[str, Any]) -> Any:
-    """The description with every open leaf given its value."""
-    named = {leaf.name: values[where] for where, leaf in leaves(tree) if leaf.name}
-    return _fill(tree, values, named, "")
+    """The description with every choice given its value."""
+    return _fill(tree, values, {}, "")
 
 
-def _fill(tree: Any, values: Mapping[str, Any], named: Mapping[str, Any], path: str) -> Any:
+def _fill(tree: Any, values: Mapping[str, Any], named: dict[str, str], path: str) -> Any:
     if isinstance(tree, Choice | InnerWidths):
-        return named[tree.name] if tree.name else values[path]
+        first = named.setdefault(tree.name, path) if tree.name else path
+        value = values[first or BLOCK]
+        return _fill(value, values, named, first) if tree.forks else value
     if not is_dataclass(tree) or isinstance(tree, type):
         return tree
     changed = {}
-    for f in fields(tree):
-        old = getattr(tree, f.name)
-        new = _fill(old, values, named, f"{path}.{f.name}" if path else f.name)
+    for name, old, below in _fields(tree, path):
+        new = _fill(old, values, named, below)
         if new is not old:
-            changed[f.name] = new
+            changed[name] = new
     return replace(tree, **changed) if changed else tree
 
 
-def assignments(tree: Any) -> Iterator[dict[str, Any]]:
-    """Every way to give the open leaves values, in a fixed order."""
-    open_leaves = leaves(tree)
-    fixed_width = getattr(tree, "width", None)
+@dataclass(frozen=True)
+class Variant:
+    """One way to settle every fork of a block: what each takes, the other choices there then are,
+    and the block's width where that is none of them (None: it does not say one)."""
 
-    def extend(values: Values, rest: list[tuple[str, Leaf]]) -> Iterator[Values]:
-        if not rest:
-            yield values
+    forks: tuple[tuple[str, Any], ...]
+    leaves: tuple[tuple[str, Leaf], ...]
+    width: int | None
+
+    def rows(self) -> Iterator[tuple[Any, ...]]:
+        """Every way to give ``leaves`` values, in a fixed order."""
+        for options in self._options():
+            yield from cartesian(*options)
+
+    def count(self) -> int:
+        """How many ``rows`` there are."""
+        return sum(prod(map(len, options)) for options in self._options())
+
+    def _options(self) -> Iterator[list[tuple[Any, ...]]]:
+        """The values of every choice, once for each width where that is open."""
+        if self.leaves and self.leaves[0][0] == "width":
+            open_widths: tuple[Any, ...] = self.leaves[0][1].options(None)
+            for width in open_widths:
+                yield [(width,), *(leaf.options(width) for _, leaf in self.leaves[1:])]
+        else:
+            yield [leaf.options(self.width) for _, leaf in self.leaves]
+
+
+@lru_cache(maxsize=32)
+def variants(tree: Any) -> tuple[Variant, ...]:
+    """Every way to settle the forks of a block; the block itself, where there are none."""
+
+    def settle(chosen: Values) -> Iterator[Variant]:
+        fork = _next_fork(tree, chosen)
+        if fork is None:
+            yield _settled(tree, chosen)
             return
-        (path, leaf), *others = rest
-        width = values.get("width", fixed_width if isinstance(fixed_width, int) else None)
-        for value in leaf.options(width):
-            yield from extend(values | {path: value}, others)
+        path, between = fork
+        for value in between.values:
+            yield from settle(chosen | {path: value})
 
-    return extend({}, open_leaves)
+    return tuple(settle({}))
+
+
+def _next_fork(tree: Any, chosen: Values) -> tuple[str, Choice] | None:
+    """The first fork that is not settled yet."""
+    for path, leaf in leaves(tree, chosen):
+        if leaf.forks and path not in chosen:
+            assert isinstance(leaf, Choice)
+            return path, leaf
+    return None
+
+
+def _settled(tree: Any, chosen: Values) -> Variant:
+    plain = tuple(item for item in leaves(tree, chosen) if not item[1].forks)
+    return Variant(tuple(chosen.items()), plain, _fixed_width(tree, chosen) or None)
+
+
+def _fixed_width(tree: Any, values: Mapping[str, Any]) -> int:
+    """The width a block has whatever is chosen in it; 0 for one that keeps or does not say it."""
+    width = getattr(values.get(BLOCK, tree), "width", 0)
+    return width if isinstance(width, int) else 0
+
+
+def assignments(tree: Any) -> Iterator[Values]:
+    """Every way to give the choices of a block values, in a fixed order."""
+    for variant in variants(tree):
+        chosen, paths = dict(variant.forks), [path for path, _ in variant.leaves]
+        for row in variant.rows():
+            yield chosen | dict(zip(paths, row, strict=True))
+
+
+def _known(tree: Any, values: Mapping[str, Any]) -> bool:
+    """Whether these are values of a block's choices: of all of them, and of no others."""
+    found = leaves(tree, values)
+    if {path for path, _ in found} != set(values):
+        return False
+    width = values.get("width", _fixed_width(tree, values) or None)
+    return all(values[path] in leaf.options(width) for path, leaf in found)
 
 
 def _open_kernels(tree: Any, sizes: tuple[int, ...]) -> Any:
     """Every field ``kernel_size`` larger than 1 (or open) becomes a choice of ``sizes``."""
-    if not is_dataclass(tree) or isinstance(tree, type | Choice):
+    if isinstance(tree, Choice):
+        opened = tuple(dict.fromkeys(_open_kernels(value, sizes) for value in tree.values))
+        return opened[0] if len(opened) == 1 else Choice(opened, tree.name)
+    if not is_dataclass(tree) or isinstance(tree, type):
         return tree
     changed: dict[str, Any] = {}
     for f in fields(tree):
         old = getattr(tree, f.name)
-        if f.name == "kernel_size":
-            if isinstance(old, Choice) or (isinstance(old, int) and old > 1):
-                changed[f.name] = Choice(sizes)
-        elif isinstance(old, Choice) and any(is_dataclass(v) for v in old.values):
-            opened = [_open_kernels(v, (size,)) for v in old.values for size in sizes]
-            settled = [fill(v, {p: leaf.options(None)[0] for p, leaf in leaves(v)}) for v in opened]
-            changed[f.name] = Choice(tuple(dict.fromkeys(settled)), old.name)
-        else:
-            new = _open_kernels(old, sizes)
-            if new is not old:
-                changed[f.name] = new
+        if f.name != "kernel_size":
+            changed[f.name] = _open_kernels(old, sizes)
+        elif isinstance(old, Choice):
+            changed[f.name] = Choice(sizes, old.name)
+        elif isinstance(old, int) and old > 1:
+            changed[f.name] = Choice(sizes)
+    changed = {name: new for name, new in changed.items() if new is not getattr(tree, name)}
     return replace(tree, **changed) if changed else tree

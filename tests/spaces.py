@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import random
+from dataclasses import dataclass
 from fractions import Fraction
 
+from archsearch.block import Block, conv_norm_act
 from archsearch.blocks.bottleneck import Bottleneck
 from archsearch.blocks.classifier import Classifier
 from archsearch.blocks.convnext import ConvNeXtBlock, NormDownsample, PatchStem
 from archsearch.blocks.inverted_residual import InvertedResidual
 from archsearch.blocks.plain import ConvNormAct
+from archsearch.graph import Tracer, Value
 from archsearch.operators.convolution import Convolution, depthwise
+from archsearch.operators.normalization import BatchNorm
+from archsearch.poly import concrete
 from archsearch.recipes.squeeze_excitation import SqueezeExcitation
 from archsearch.space import InnerWidths, SearchSpace, StageSpace, choice
 
@@ -92,7 +97,86 @@ def tiny_convnext() -> SearchSpace:
     )
 
 
-TINY = {"mobile": tiny_mobile, "resnet": tiny_resnet, "convnext": tiny_convnext}
+def tiny_nested() -> SearchSpace:
+    """Stem and stages a choice of blocks, and these with choices of operators open themselves."""
+    dilated = Convolution(kernel_size=3, dilation=choice(2, 3), group_size=1)
+    grouped = Convolution(kernel_size=3, group_size=choice(8, 16))
+    return SearchSpace(
+        "tiny_nested",
+        choice(ConvNormAct(choice(8, 16), 2), PatchStem(8, 2)),
+        (
+            StageSpace(
+                choice(
+                    ConvNeXtBlock(choice(8, 16), 2, conv=choice(depthwise(choice(3, 5)), dilated)),
+                    InvertedResidual(16, expansion=choice(1, 3), of_output=True),
+                ),
+                (1, 2),
+                before=NormDownsample(8),
+            ),
+            StageSpace(
+                choice(
+                    Bottleneck(
+                        choice(16, 32), expansion=InnerWidths(8, Fraction(1, 2), 1), conv=grouped
+                    ),
+                    InvertedResidual(
+                        choice(16, 24),
+                        expansion=2,
+                        of_output=True,
+                        conv=choice(Convolution(kernel_size=3), depthwise(choice(3, 7))),
+                    ),
+                ),
+                (2,),
+                2,
+            ),
+        ),
+        Classifier(10),
+        INPUT,
+        effectiveness=3.0,
+    )
+
+
+@dataclass(frozen=True)
+class Rounded(Block, abstract=True):
+    """Needs single integers: a loop over ``layers``, and a squeeze to a multiple of 8 (at least 16)
+    of a third of the channels it gets; with ``squeeze_width``, of its own width."""
+
+    width: int
+    layers: int = 2
+    kernel_size: int = 3
+    squeeze_width: bool = False
+
+    def expand(self, g: Tracer, x: Value) -> Value:
+        squeezed = concrete(self.width if self.squeeze_width else x.shape.channels, "channels") / 3
+        inner = max(int(squeezed / 8 + 0.5) * 8, 16)
+        for i in range(concrete(self.layers, "layers")):
+            conv = Convolution(inner, self.kernel_size, group_size=8)
+            x = conv_norm_act(g, f"conv{i}", conv, x, BatchNorm())
+        return g("project", Convolution(self.width), x)
+
+
+def tiny_rounded() -> SearchSpace:
+    """Costs that are no polynomials, group sizes that do not divide, blocks that cannot repeat."""
+    own = Rounded(choice(20, 40, 64), choice(1, 2), squeeze_width=True)
+    return SearchSpace(
+        "tiny_rounded",
+        ConvNormAct(choice(16, 24, 32), 2),
+        (
+            StageSpace(choice(own, Rounded(choice(48, 56)), ConvNormAct(40)), (1, 2)),
+            StageSpace(Rounded(choice(64, 80), kernel_size=choice(3, 5)), (2, 3)),
+        ),
+        Classifier(10),
+        (3, 16, 16),
+        effectiveness=3.0,
+    )
+
+
+TINY = {
+    "mobile": tiny_mobile,
+    "resnet": tiny_resnet,
+    "convnext": tiny_convnext,
+    "nested": tiny_nested,
+    "rounded": tiny_rounded,
+}
 
 
 def draws(space: SearchSpace, count: int, seed: int = 0) -> list[tuple]:  # type: ignore[type-arg]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from itertools import product as cartesian
 from math import inf
 
 import numpy as np
@@ -16,7 +17,16 @@ from ..legality import IllegalArchitecture
 from ..objectives import Additive, Entropy, Objective
 from ..solver.chain import Assignment, Effectiveness, Evenness, Product, Program, Slot
 from ..space import Pick, Point, SearchSpace
-from ..tables import ADDITIVE, BoolArray, FloatArray, IntArray, PartTable, tabulate, within_peak
+from ..tables import (
+    ADDITIVE,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    PartTable,
+    powers_of,
+    tabulate,
+    within_peak,
+)
 
 PEAK = "peak_memory"
 """The one cost that is a largest value and not a sum: it decides which choices are legal."""
@@ -27,10 +37,12 @@ class SpaceProgram:
     """A chain program with what leads from its assignments back to points of the space.
 
     ``values[slot][choice]`` are the values of the part's choices; the assignment adds the depth.
+    ``tables`` are those the program was made of.
     """
 
     space: SearchSpace
     program: Program
+    tables: tuple[PartTable, ...]
     values: tuple[tuple[dict[str, object], ...], ...]
 
     def point(self, assignment: Assignment) -> Point:
@@ -73,7 +85,7 @@ def space_program(
             objective, tables, rows, tuple(counted), additive, space.effectiveness
         )
     values = tuple(tuple(t.picks[i] for i in r.row) for t, r in zip(tables, rows, strict=True))
-    return SpaceProgram(space, program, values)
+    return SpaceProgram(space, program, tuple(tables), values)
 
 
 def _entropy_program(
@@ -94,7 +106,7 @@ def _entropy_program(
     )
     stages = [i for i, table in enumerate(tables) if table.spatial]
     # where no stage counts, any one by itself: depths that are all alike
-    stages = stages[objective.counted_stages([_kind(tables[i]) for i in stages])] or [0]
+    stages = [stages[i] for i in _counted(objective, [tables[i] for i in stages])] or [0]
     checked = ends if objective.every_level else ends[-1:]
     return Program(
         tuple(slots),
@@ -112,15 +124,42 @@ def _check_alike(objective: Entropy, tables: Sequence[PartTable]) -> None:
     """Raise ``IllegalArchitecture`` where a stage's choices count differently in the entropy."""
     for table in tables:
         if table.spatial and "spatial" in table.varies:
+            pointwise, spatial = table.varies["spatial"]
             raise IllegalArchitecture(
-                f"some choices of a stage of {_kind(table)} look at one position only, some at more"
-                ": the depths of such a stage cannot be compared; give it kernel sizes above 1"
+                f"some choices of a stage look at one position only ({pointwise}), some at more"
+                f" ({spatial}): the depths of such a stage cannot be compared; give all of them"
+                " kernel sizes above 1"
             )
         if objective.squeezed_resolution and "squeezed" in table.varies:
+            without, squeezing = table.varies["squeezed"]
             raise IllegalArchitecture(
-                f"some choices of a stage of {_kind(table)} squeeze, some do not:"
+                f"some choices of a stage squeeze ({squeezing}), some do not ({without}):"
                 f" objective {objective.name} does not count such a stage"
             )
+        before = type(table.part.before).__name__
+        if table.spatial and before in table.kinds:
+            raise IllegalArchitecture(
+                f"{before} stands before a stage of {_kind(table)}: it would count as one of its"
+                " blocks; give the stage a stride instead"
+            )
+
+
+def _counted(objective: Entropy, stages: Sequence[PartTable]) -> range:
+    """Which of the stages count in the evenness of depths.
+
+    Raises ``IllegalArchitecture`` where that depends on which kind of block a stage takes.
+    """
+    every = range(len(stages))
+    if objective.counted_stages is Entropy("").counted_stages:
+        return every
+    kinds = cartesian(*(table.kinds for table in stages))
+    counted = {every[objective.counted_stages(some)] for some in kinds}
+    if len(counted) > 1:
+        raise IllegalArchitecture(
+            f"objective {objective.name} counts other stages where their blocks are others:"
+            " give every stage blocks of one kind"
+        )
+    return counted.pop()
 
 
 def _level(objective: Entropy, tables: Sequence[PartTable]) -> FloatArray:
@@ -132,7 +171,7 @@ def _level(objective: Entropy, tables: Sequence[PartTable]) -> FloatArray:
 
 
 def _kind(table: PartTable) -> str:
-    return type(table.part.block).__name__
+    return " or ".join(table.kinds)
 
 
 def _level_ends(tables: Sequence[PartTable]) -> list[int]:
@@ -155,8 +194,10 @@ def _rows(table: PartTable, single: bool, peak_limit: float) -> _Rows:
     row = np.repeat(order, len(runs))
     lo = np.tile([run[0] for run in runs], len(order))
     hi = np.tile([run[-1] for run in runs], len(order))
+    deepens = table.deepens[row]
     if table.repeated_peak is not None:
-        hi = np.where(table.repeated_peak[row] > peak_limit, np.minimum(hi, 1), hi)
+        deepens = deepens & (table.repeated_peak[row] <= peak_limit)
+    hi = np.where(deepens, hi, np.minimum(hi, 1))
     kept = lo <= hi
     if not kept.any():
         raise IllegalArchitecture(f"no choice of {_kind(table)} is legal")
@@ -165,8 +206,7 @@ def _rows(table: PartTable, single: bool, peak_limit: float) -> _Rows:
 
 def _slot(table: PartTable, rows: _Rows, features: Sequence[str]) -> Slot:
     powers = sorted({0, *(p for f in features for p in table.opening[f].terms)}, key=str)
-    before = np.array(table.before, dtype=np.float64)
-    basis = np.stack([np.log(before) if p == "log" else before ** float(p) for p in powers], axis=1)
+    basis = powers_of(np.array(table.before, dtype=np.float64), powers)
     first = np.zeros((len(rows.row), len(powers), len(features)))
     rest = np.zeros((len(rows.row), len(features)))
     for column, name in enumerate(features):
