@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .loading import find_architecture as find_architecture
     from .loading import find_objective as find_objective
     from .loading import find_space as find_space
+    from .nets.deploy import deploy as deploy
     from .operator import Operator as Operator
     from .operator import Shape as Shape
     from .save import save_design as save_design
@@ -52,6 +53,7 @@ _HOMES = {
     "Shape": "operator",
     "Stage": "architecture",
     "StagedBlock": "block",
+    "deploy": "nets.deploy",
     "design": "design",
     "find_architecture": "loading",
     "find_objective": "loading",

@@ -22,6 +22,7 @@ from archsearch.blocks.classifier import Classifier
 from archsearch.blocks.convnext import ConvNeXtV2Block, NormDownsample, PatchStem
 from archsearch.blocks.inverted_residual import InvertedResidual
 from archsearch.blocks.plain import ConvNormAct
+from archsearch.cli import main
 from archsearch.errors import BadFile, UserError
 from archsearch.nets import export as export_module
 from archsearch.nets.build import build
@@ -30,6 +31,7 @@ from archsearch.nets.source import source
 from archsearch.nets.weights import load_network, load_weights, read_metadata, save_weights
 from archsearch.operators.activation import Hardswish
 from archsearch.recipes.squeeze_excitation import SqueezeExcitation
+from archsearch.serialization import to_json
 
 MIXED = Architecture(
     ConvNormAct(8, 2, activation=Hardswish()),
@@ -44,8 +46,9 @@ MIXED = Architecture(
 SOUND = Architecture(PatchStem(8), (Stage.of(ConvNeXtV2Block(8)),), Classifier(4), (2, 64))
 NETS = {"image": MIXED, "sound": SOUND}
 
+has_onnx = all(find_spec(name) for name in ("onnx", "onnxruntime", "onnxscript"))
 needs_onnx = pytest.mark.skipif(
-    any(find_spec(name) is None for name in ("onnx", "onnxruntime", "onnxscript")),
+    not has_onnx,
     reason="the optional packages are missing: pip install 'archsearch[onnx]'",
 )
 
@@ -165,6 +168,75 @@ def test_a_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.M
         export(MIXED, path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+# -- the deployed form ---------------------------------------------------------------------------
+@pytest.mark.parametrize("format", ["pytorch", "torch-export", *(["onnx"] if has_onnx else [])])
+def test_deployed_files_compute_what_the_trained_network_does(format: str, tmp_path: Path) -> None:
+    net, x = random_net(MIXED), torch.randn(3, *MIXED.input)
+    path = tmp_path / f"net{SUFFIXES[format]}"
+    export(MIXED, path, format, net, deployed=True)
+    if format == "pytorch":
+        assert path.read_text() == source(MIXED, deployed=True)
+        architecture, merged = load_network(tmp_path / "net.safetensors")
+        assert architecture == MIXED
+        assert not any(isinstance(m, nn.BatchNorm2d) for m in merged.modules())
+        found = scores(merged.eval(), x)
+    elif format == "onnx":
+        import onnxruntime
+
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        found = torch.from_numpy(session.run(["scores"], {"x": x.numpy()})[0])
+    else:
+        found = torch.export.load(path).module()(x)
+    assert_alike(found, scores(net, x))
+
+
+def test_a_wrong_merge_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from archsearch.nets import deploy as deploy_module
+
+    right = deploy_module._followed
+    monkeypatch.setattr(
+        deploy_module, "_followed", lambda weights, f, s: right(weights, f * 1.01, s)
+    )
+    with pytest.raises(RuntimesDiffer, match="the deployed form differs from the network"):
+        export(MIXED, tmp_path / "net.py", "pytorch", random_net(MIXED), deployed=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_deployed_weights_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "arch.json").write_text(to_json(MIXED))
+    save_weights("net.safetensors", random_net(MIXED), MIXED)
+    export_it = ["export", "arch.json", "--deploy", "--weights", "net.safetensors"]
+    assert main([*export_it, "--output", "net.py"]) == 2
+    assert "would replace net.safetensors; name another" in capsys.readouterr().err
+    assert main([*export_it, "--output", "-"]) == 2
+    assert main([*export_it, "--output", "net.safetensors"]) == 2
+    assert main(export_it) == 0
+    assert capsys.readouterr().out == "arch.py\narch.safetensors\n"
+    (tmp_path / "arch.py").unlink()
+    assert main(export_it) == 2
+    assert "arch.safetensors exists; say --output arch.py" in capsys.readouterr().err
+    with pytest.raises(BadFile, match="it is of a deployed form"):
+        load_weights("arch.safetensors", build(MIXED))
+    assert main(["export", "arch.json", "--deploy", "--output", "-"]) == 0
+    assert capsys.readouterr().out == source(MIXED, deployed=True)
+
+
+@pytest.mark.parametrize("command", ["cost", "show"])
+def test_costs_of_both_forms_are_told(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "resnet50", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["costs"]["params"], found["deployed"]["params"]) == (25_557_032, 25_530_472)
+    assert main([command, "resnet50"]) == 0
+    text = capsys.readouterr().out
+    assert "as trained" in text
+    assert "25,530,472" in text
+    assert main([command, "vgg16"]) == 0
+    assert "deployed" not in capsys.readouterr().out
 
 
 # -- weights -----------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ from archsearch.nets.source import source
 from archsearch.operator import IllegalArchitecture, Operator
 from archsearch.operators.activation import Hardswish, ReLU
 from archsearch.operators.convolution import Convolution, depthwise
-from archsearch.operators.merge import LayerScale, Split
+from archsearch.operators.merge import Concat, LayerScale, Split
 from archsearch.operators.normalization import BatchNorm
 from archsearch.recipes.squeeze_excitation import SqueezeExcitation
 
@@ -136,7 +136,9 @@ def check_text(text: str) -> None:
 @pytest.mark.skipif(find_spec("ruff") is None, reason="ruff is not installed")
 def test_text_is_formatted_and_clean(tmp_path: Path) -> None:
     for name in models.MODELS:
-        (tmp_path / f"{name}.py").write_text(source(models.get(name)))
+        for deployed in (False, True):
+            text = source(models.get(name), deployed=deployed)
+            (tmp_path / f"{name}_{deployed}.py").write_text(text)
     for name, architecture in SMALL.items():
         (tmp_path / f"{name}.py").write_text(source(architecture))
     options = ["--isolated", "--no-cache", "--line-length", "100", str(tmp_path)]
@@ -157,6 +159,57 @@ def test_equal_blocks_are_one_class_and_runs_are_short() -> None:
     assert "DenseLayer(channels) for channels in range(64, 256, 32)" in source(
         models.get("densenet121")
     )
+
+
+# -- channels that part and meet ------------------------------------------------------------------
+@dataclass(frozen=True)
+class Parts(ConvNormAct, abstract=True):
+    """Parts of the channels through convolutions of their own, side by side again, in a nested
+    scope; ``sizes`` are eighths of the channels, a rest stays out."""
+
+    sizes: tuple[int, ...] = (4, 4)
+    nested: bool = False
+
+    def expand(self, g: Tracer, x: Value) -> Value:
+        if not self.nested:
+            return g.scope(
+                "parts", replace(self, nested=True), g("conv", Convolution(self.width), x)
+            )
+        start, ends = 0, []
+        for i, size in enumerate(self.sizes):
+            stop = start + self.width * size // 8
+            part = g(f"part{i}", Split(start, stop), x)
+            ends.append(g(f"conv{i}", Convolution(kernel_size=3, group_size=1), part))
+            start = stop
+        return g("concat", Concat(), *ends)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "line"),
+    [
+        ((4, 4), "part0, part1 = x.chunk(2, dim=1)"),
+        ((2, 2, 2, 2), "part0, part1, part2, part3 = x.chunk(4, dim=1)"),
+        ((4, 2, 2), "part0, part1, part2 = x.split(self.split_sizes, dim=1)"),
+        ((5, 3), "part0, part1 = x.split(self.split_sizes, dim=1)"),
+        ((3, 3), "x.narrow(1, 0, self."),
+        ((1,), "x.narrow(1, 0, self."),
+    ],
+)
+def test_one_class_splits_channels_of_every_width(sizes: tuple[int, ...], line: str) -> None:
+    stages = tuple(Stage.of(Parts(w, sizes=sizes), 2) for w in (16, 24, 40))
+    architecture = Architecture(None, stages, Classifier(10), (3, 12, 12))
+    text = source(architecture)
+    assert text.count("class Parts") == 2  # the block and the part inside
+    assert line in text
+    check_text(text)
+    net: Any = randomise(build(architecture))
+    assert cost(architecture).params == sum(p.numel() for p in net.parameters())
+    block, x = net.stages[1][1], torch.randn(2, 24, 12, 12)
+    with torch.no_grad():
+        chunks = x.split([24 * n // 8 for n in (*sizes, *[8 - sum(sizes)] * (sum(sizes) < 8))], 1)
+        convs = [getattr(block.parts, f"conv{i}") for i in range(len(sizes))]
+        parts = [conv(chunk) for conv, chunk in zip(convs, chunks, strict=False)]
+        torch.testing.assert_close(block.parts(x), torch.cat(parts, dim=1))
 
 
 def test_docstring_tells_the_costs() -> None:
@@ -227,11 +280,13 @@ def run_clean(folder: Path, nets: dict[str, tuple[Architecture, bool]]) -> None:
 
 
 def test_published_networks_in_a_clean_interpreter(tmp_path: Path) -> None:
-    nets = {
-        name: (replace(models.get(name), input=(3, 64, 64)), name in NUMERIC)
-        for name in models.MODELS
-    }
+    nets = {name: (small_input(models.get(name)), name in NUMERIC) for name in models.MODELS}
     run_clean(tmp_path, nets)
+
+
+def small_input(architecture: Architecture) -> Architecture:
+    channels, *sizes = architecture.input
+    return replace(architecture, input=(channels, *(min(size, 64) for size in sizes)))
 
 
 def test_drawn_networks_in_a_clean_interpreter(tmp_path: Path) -> None:

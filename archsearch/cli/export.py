@@ -23,6 +23,11 @@ def arguments(parser: Parser) -> None:
         "--weights", metavar="FILE", help="safetensors to export with (default: fresh weights)"
     )
     parser.add_argument(
+        "--deploy", action="store_true",
+        help="norms and branches merged into convolutions, for running; with --weights, PyTorch "
+        "code gets its merged weights beside it (model.safetensors beside model.py)",
+    )  # fmt: skip
+    parser.add_argument(
         "--output", metavar="FILE",
         help="where to; an existing file is replaced (default: named after ARCH, in this folder; "
         "- prints PyTorch code)",
@@ -39,10 +44,13 @@ def run(args: Namespace) -> int:
     if args.output == "-":
         if args.format != "pytorch":
             raise UserError(f"--output -: only pytorch is text; name a file for {args.format}")
+        if args.deploy and args.weights is not None:
+            raise UserError("--output -: merged weights need a file beside the code; name a file")
         from ..nets.source import source
 
-        sys.stdout.write(source(network))
+        sys.stdout.write(source(network, deployed=args.deploy))
         return 0
+    paths = _outputs(args)
     net = None
     if args.weights is not None:
         from ..nets.build import build
@@ -50,14 +58,28 @@ def run(args: Namespace) -> int:
 
         net = build(network)
         load_weights(args.weights, net)
-    path = _output(args)
-    export(network, path, args.format, net)
-    print(path)
+    export(network, paths[0], args.format, net, args.deploy)
+    print(*paths, sep="\n")
     return 0
 
 
+def _outputs(args: Namespace) -> list[Path]:
+    """The files to write, the network first. Raises ``UserError`` where one must not be."""
+    from ..nets.export import weights_beside
+
+    path = _output(args)
+    if not (args.deploy and args.weights is not None and args.format == "pytorch"):
+        return [path]
+    beside = weights_beside(path)
+    if beside.exists() and beside.samefile(args.weights):
+        raise UserError(f"{path}: its merged weights would replace {beside}; name another file")
+    if beside.exists() and args.output is None:
+        raise UserError(f"{beside} exists; say --output {path} to replace it, or name another file")
+    return [path, beside]
+
+
 def _output(args: Namespace) -> Path:
-    """The file to write: as given, or a new one named after the network."""
+    """Where the network goes: as given, or a new file named after it."""
     if args.output is not None:
         return Path(args.output)
     from ..nets.export import SUFFIXES

@@ -15,20 +15,23 @@ def arguments(parser: Parser) -> None:
 
 
 def run(args: Namespace) -> int:
-    from ..cost import cost
+    from ..cost import cost, scope_cost
+    from ..merge import deployed
     from ..report.stages import stage_rows
     from ..report.table import cost_lines, stage_table
     from ..serialization import key
 
     network = architecture(args.architecture, args)
     rows, total = stage_rows(network), cost(network)
+    merged = scope_cost(deployed(network.trace()).scope)
     if args.json:
         stages = [row.as_dict() for row in rows]
         plain = {"name": args.architecture, "key": key(network), "input": list(network.input)}
-        print_json(plain | {"costs": total.as_dict(), "stages": stages})
+        costs = {"costs": total.as_dict(), "deployed": merged.as_dict()}
+        print_json(plain | costs | {"stages": stages})
         return 0
     size = "x".join(map(str, network.input))
     print(f"{args.architecture}, input {size}, key {key(network)}\n")
     print(stage_table(rows))
-    print(f"\n{cost_lines(total)}")
+    print(f"\n{cost_lines(total, merged)}")
     return 0

@@ -23,13 +23,14 @@ KEPT = 256
 _modules: OrderedDict[str, ModuleType] = OrderedDict()
 
 
-def build(architecture: Architecture, **settings: Any) -> nn.Module:
-    """The network as a PyTorch module, with fresh weights.
+def build(architecture: Architecture, *, deployed: bool = False, **settings: Any) -> nn.Module:
+    """The network as a PyTorch module, with fresh weights; ``deployed`` gives its deployed form,
+    for the weights that ``deploy`` makes.
 
     ``settings`` go to its constructor: ``num_classes``, ``in_chans``, ``features_only``. Build it
     under ``with torch.device("meta")`` to have shapes without memory.
     """
-    network = compile_text(source(architecture)).Net
+    network = compile_text(source(architecture, deployed=deployed)).Net
     return cast("nn.Module", network(**settings))
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from .checks import show
@@ -11,7 +12,7 @@ from .layers import own_layer, signature
 from .layout import INDENT, bracketed, conditional
 from .naming import class_names
 from .parameters import Plan, plan_class
-from .structure import Child, Part
+from .structure import RESERVED, Child, Part, Parting
 
 CLASSES = "num_classes"
 
@@ -72,12 +73,19 @@ class Classes:
         lines.append(f"{INDENT * 2}super().__init__()")
         lines += [f"{INDENT * 2}{assignment}" for assignment in plan.assignments]
         for child in part.children:
-            if child.part is not None or child.call is not None:
+            if not child.is_function:
                 last = is_head and child.name == part.output
                 lines += self._layer(child, plan, last)
+        numbers = Numbers(part, plan)
         extra = ", pre_logits: bool = False" if is_head else ""
-        lines += ["", f"{INDENT}def forward(self, x: Tensor{extra}) -> Tensor:"]
-        return lines + forward_lines(part, part.output if is_head else None)
+        lines += [
+            *numbers.assignments,
+            "",
+            f"{INDENT}def forward(self, x: Tensor{extra}) -> Tensor:",
+        ]
+        return lines + forward_lines(
+            numbers.part, numbers.partings, part.output if is_head else None
+        )
 
     def _layer(self, child: Child, plan: Plan, is_last: bool) -> list[str]:
         texts = {a.role: t for a, t in plan.texts.items() if a.child == child.name}
@@ -101,6 +109,54 @@ class Classes:
             call = f"{child.call.name}({', '.join(words)})"
             return conditional(2, f"self.{child.name}", call, CLASSES, "nn.Identity()")
         return bracketed(2, f"self.{child.name} = {child.call.name}(", words, ")")
+
+
+class Numbers:
+    """What forward() reads of the numbers of functions: literals, and attributes of the module.
+
+    ``part`` has them in its templates; ``partings`` are the calls that split a value up, by the
+    names they give; ``assignments`` make the attributes.
+    """
+
+    def __init__(self, part: Part, plan: Plan) -> None:
+        self.assignments: list[str] = []
+        self._known: dict[str, str] = {}
+        self._taken = {child.name for child in part.children} | RESERVED
+        texts = {(a.child, a.role): text for a, text in plan.texts.items()}
+        self.partings = {p.names: self._parting(p, texts) for p in part.partings}
+        together = {name for parting in part.partings for name in parting.names}
+        alone = [c for c in part.children if c.is_function and c.name not in together]
+        templates = {child.name: self._template(child, texts) for child in alone}
+        children = (replace(c, template=templates.get(c.name, c.template)) for c in part.children)
+        self.part = replace(part, children=tuple(children))
+
+    def _parting(self, parting: Parting, texts: Mapping[tuple[str, str], str]) -> str:
+        names = parting.names
+        if parting.is_even:
+            return f"{{0}}.chunk({len(names)}, dim=1)"
+        own = "split_sizes" if "split_sizes" not in self._taken else f"{names[0]}_split_sizes"
+        self._taken.add(own)
+        sizes = [texts[name, "length"] for name in names]
+        self.assignments += bracketed(2, f"self.{own} = [", sizes, "]")
+        return f"{{0}}.split(self.{own}, dim=1)"
+
+    def _template(self, child: Child, texts: Mapping[tuple[str, str], str]) -> str:
+        template = child.template
+        for role, _ in child.arguments:
+            text = self._attribute(f"{child.name}_{role}", texts[child.name, role])
+            template = template.replace(f"{{{role}}}", text)
+        return template
+
+    def _attribute(self, name: str, text: str) -> str:
+        """A literal as it is; the attribute that holds any other text, the same for equal ones."""
+        if text.isdigit():
+            return text
+        if text not in self._known:
+            own = text if text.isidentifier() and text not in self._taken else name
+            self._taken.add(own)
+            self._known[text] = f"self.{own}"
+            self.assignments.append(f"{INDENT * 2}self.{own} = {text}")
+        return self._known[text]
 
 
 def own_layers(parts: Sequence[Part]) -> tuple[list[list[str]], set[str]]:

@@ -13,12 +13,13 @@ from copy import deepcopy
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..architecture import Architecture
 from ..errors import UserError, suggestion
 from ..files import write_atomically
 from .source import source
+from .weights import weights_file
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -42,28 +43,47 @@ def export(
     path: str | Path,
     format: str = "pytorch",
     net: nn.Module | None = None,
+    deployed: bool = False,
 ) -> None:
-    """Write the network in one of ``FORMATS``; ``net`` has the weights, else they are fresh.
+    """Write the network, or its deployed form, in one of ``FORMATS``.
 
-    Raises ``UserError`` for an unknown format, a missing package, or a place it cannot write to.
+    ``net`` is the trained network, else weights are fresh. Its deployed form is run and compared
+    with it first. Raises ``UserError`` for an unknown format, a missing package, or a place it
+    cannot write to, ``RuntimesDiffer`` where two forms of the network disagree.
     """
     if format not in FORMATS:
         raise UserError(f"unknown format {format!r:.40}; {suggestion(format, FORMATS)}")
-    FORMATS[format](architecture, path, net)
+    FORMATS[format](architecture, path, net, deployed)
 
 
 def export_pytorch(
     architecture: Architecture,
     path: str | Path,
     net: nn.Module | None = None,
-    name: str = "Net",
-    docstring_extra: str = "",
+    deployed: bool = False,
 ) -> None:
-    """Write the stand-alone Python file; a ``net`` adds nothing to it (see ``weights.py``)."""
-    _write(path, source(architecture, name, docstring_extra))
+    """Write the stand-alone Python file, and where a ``net`` is to be deployed its merged weights
+    beside it: ``model.safetensors`` beside ``model.py``."""
+    if deployed and net is not None:
+        merged, _ = _ready(architecture, net, deployed)
+        _write(weights_beside(path), weights_file(merged, architecture, deployed=True))
+    _write(path, source(architecture, deployed=deployed))
 
 
-def export_onnx(architecture: Architecture, path: str | Path, net: nn.Module | None = None) -> None:
+def weights_beside(path: str | Path) -> Path:
+    """Where the weights of a deployed Python file go; raises ``UserError`` where that is itself."""
+    beside = Path(path).with_suffix(".safetensors")
+    if beside == Path(path):
+        raise UserError(f"{path}: the weights beside the code are called that; choose {path}.py")
+    return beside
+
+
+def export_onnx(
+    architecture: Architecture,
+    path: str | Path,
+    net: nn.Module | None = None,
+    deployed: bool = False,
+) -> None:
     """Write an ONNX file with input ``x``, output ``scores`` and any batch size.
 
     It is run by onnxruntime and compared with PyTorch first. Raises ``UserError`` where optional
@@ -72,7 +92,7 @@ def export_onnx(architecture: Architecture, path: str | Path, net: nn.Module | N
     _need("onnx", "onnxruntime", "onnxscript")
     import torch
 
-    net, x = _ready(architecture, net)
+    net, x = _ready(architecture, net, deployed)
     shapes = {"x": {0: torch.export.Dim("batch", min=1)}}
     with _quiet():
         program = torch.onnx.export(
@@ -95,12 +115,15 @@ def export_onnx(architecture: Architecture, path: str | Path, net: nn.Module | N
 
 
 def export_torch_program(
-    architecture: Architecture, path: str | Path, net: nn.Module | None = None
+    architecture: Architecture,
+    path: str | Path,
+    net: nn.Module | None = None,
+    deployed: bool = False,
 ) -> None:
     """Write a ``torch.export`` program (read by ``torch.export.load``) for any batch size."""
     import torch
 
-    net, x = _ready(architecture, net)
+    net, x = _ready(architecture, net, deployed)
     batch = torch.export.Dim("batch", min=1)
     program = torch.export.export(net, (x,), dynamic_shapes=({0: batch},))
     buffer = BytesIO()
@@ -110,7 +133,7 @@ def export_torch_program(
     _write(path, buffer.getvalue())
 
 
-FORMATS: dict[str, Callable[[Architecture, str | Path, nn.Module | None], None]] = {
+FORMATS: dict[str, Callable[[Architecture, str | Path, nn.Module | None, bool], None]] = {
     "pytorch": export_pytorch,
     "onnx": export_onnx,
     "torch-export": export_torch_program,
@@ -118,14 +141,20 @@ FORMATS: dict[str, Callable[[Architecture, str | Path, nn.Module | None], None]]
 SUFFIXES = {"pytorch": ".py", "onnx": ".onnx", "torch-export": ".pt2"}
 
 
-def _ready(architecture: Architecture, net: nn.Module | None) -> tuple[nn.Module, Tensor]:
+def _ready(
+    architecture: Architecture, net: nn.Module | None, deployed: bool
+) -> tuple[nn.Module, Tensor]:
     import torch
 
     from .build import build
+    from .deploy import deploy
 
-    ready = deepcopy(net).cpu() if net is not None else build(architecture)
+    ready = (deepcopy(net).cpu() if net is not None else build(architecture)).eval()
+    if deployed:
+        trained, ready = ready, deploy(ready, architecture)
+        _compare(trained, architecture, ready, "the deployed form")
     # a batch of 2: torch.export takes a size of 1 for a constant
-    return ready.eval(), torch.zeros(2, *architecture.input)
+    return ready, torch.zeros(2, *architecture.input)
 
 
 def _compare(
@@ -141,7 +170,8 @@ def _compare(
         error = (mine - theirs).abs().max() / mine.abs().max().clamp(min=1e-12)
         if not error <= TOLERANCE:
             raise RuntimesDiffer(
-                f"{name} differs from PyTorch by {error:.1e} of the largest; nothing is written"
+                f"{name} differs from the network in PyTorch by {error:.1e} of the largest number;"
+                " nothing is written"
             )
 
 
@@ -182,7 +212,7 @@ def _need(*packages: str) -> None:
         )
 
 
-def _write(path: str | Path, content: Any) -> None:
+def _write(path: str | Path, content: str | bytes) -> None:
     try:
         write_atomically(path, content)
     except OSError as error:

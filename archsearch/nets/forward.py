@@ -6,10 +6,10 @@ One statement holds a convolution with its norm and activation; branches that me
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from .layout import INDENT, WIDTH
+from .layout import INDENT, WIDTH, line_of
 from .structure import INPUT, Child, Part
 
 BODY = INDENT * 2
@@ -40,35 +40,67 @@ class Statement:
         return inner[0]
 
 
-def forward_lines(part: Part, last: str | None = None) -> list[str]:
-    """The lines of forward(x), indented; ``last`` is the layer that ``pre_logits`` leaves out."""
+@dataclass
+class Parting(Statement):
+    """Layers that take the parts of one value, written as one statement."""
+
+    template: str
+
+    @property
+    def names(self) -> list[str]:
+        return [layer.name for layer in self.layers]
+
+    def text(self, variables: dict[str, str]) -> str:
+        return self.template.format(variables[self.reads[0]])
+
+
+def forward_lines(
+    part: Part, partings: Mapping[tuple[str, ...], str], last: str | None = None
+) -> list[str]:
+    """The lines of forward(x), indented; ``partings`` are the calls that give several layers'
+    outputs at once, ``last`` is the layer that ``pre_logits`` leaves out."""
     if not part.children:
         return [f"{BODY}return {INPUT}"]
-    statements = _statements(part, last)
+    statements = _statements(part, partings, last)
     reads = Counter(name for s in statements for name in s.reads) + Counter([part.output])
     variables = {INPUT: INPUT}
     lines: list[str] = []
     for i, statement in enumerate(statements):
         text = statement.text(variables)
         reads -= Counter(statement.reads)
-        if i == len(statements) - 1 and statement.value == part.output:
+        is_last = i == len(statements) - 1 and not isinstance(statement, Parting)
+        if is_last and statement.value == part.output:
             if statement.value == last:
                 text = f"{variables[statement.reads[0]]} if pre_logits else {text}"
-            return [*lines, f"{BODY}return {text}"]
+            return [*lines, *line_of(2, "return ", text)]
+        if isinstance(statement, Parting):
+            variables |= {name: _own_name(name, variables, reads) for name in statement.names}
+            names = ", ".join(variables[name] for name in statement.names)
+            lines += line_of(2, f"{names} = ", text)
+            continue
         variables[statement.value] = _variable(statement, variables, reads)
-        lines.append(f"{BODY}{variables[statement.value]} = {text}")
+        lines += line_of(2, f"{variables[statement.value]} = ", text)
     return [*lines, f"{BODY}return {variables[part.output]}"]
 
 
-def _statements(part: Part, last: str | None) -> list[Statement]:
+def _statements(
+    part: Part, partings: Mapping[tuple[str, ...], str], last: str | None
+) -> list[Statement]:
+    together = {name: names for names in partings for name in names}
+    children = {child.name: child for child in part.children}
     uses = Counter(name for child in part.children for name in child.reads)
     uses[part.output] += 1
     statements: list[Statement] = []
     for i, child in enumerate(part.children):
+        if names := together.get(child.name):
+            if not any(s.layers[0].name == names[0] for s in statements):
+                statements.append(Parting([children[n] for n in names], partings[names]))
+            continue
         current = statements[-1] if statements else None
         following = part.children[i + 1 :]
         if (
             current is not None
+            and not isinstance(current, Parting)
             and child.reads == (current.value,)
             and uses[current.value] == 1
             and child.name != last
@@ -118,7 +150,16 @@ def _leads_to_contraction(child: Child, following: Iterable[Child]) -> bool:
 
 def _variable(statement: Statement, variables: dict[str, str], reads: Counter[str]) -> str:
     """A name for the value: that of an input no longer needed, else ``y``, else the layer's own."""
-    live = {variables[name] for name in variables if reads[name] > 0}
+    live = _live(variables, reads)
     names = [variables[name] for name in statement.reads]
-    names += ["y", statement.layers[0].name, f"{statement.layers[0].name}_out"]
-    return next(name for name in names if name not in live)
+    free = next((name for name in [*names, "y"] if name not in live), None)
+    return free or _own_name(statement.layers[0].name, variables, reads)
+
+
+def _own_name(layer: str, variables: dict[str, str], reads: Counter[str]) -> str:
+    """The name of a layer for its value."""
+    return layer if layer not in _live(variables, reads) else f"{layer}_out"
+
+
+def _live(variables: dict[str, str], reads: Counter[str]) -> set[str]:
+    return {variables[name] for name in variables if reads[name] > 0}

@@ -9,14 +9,38 @@ INDENT = "    "
 
 
 def bracketed(indent: int, head: str, items: Sequence[str], tail: str) -> list[str]:
-    """``head`` + items + ``tail`` on one line, or the items on the next, or each on its own."""
+    """``head`` + items + ``tail`` on one line, or the items (of a call) on the next, or each on its
+    own."""
     pad, inner = INDENT * indent, INDENT * (indent + 1)
     one = f"{pad}{head}{', '.join(items)}{tail}"
     if len(one) <= WIDTH:
         return [one]
     joined = inner + ", ".join(items)
-    body = [joined] if len(joined) <= WIDTH else [f"{inner}{item}," for item in items]
+    in_a_row = len(joined) <= WIDTH and not head.endswith("[")
+    body = [joined] if in_a_row else [f"{inner}{item}," for item in items]
     return [f"{pad}{head}", *body, f"{pad}{tail}"]
+
+
+def line_of(indent: int, head: str, text: str) -> list[str]:
+    """``head`` and an expression; what a call that is too long takes stands on lines of its own."""
+    line = f"{INDENT * indent}{head}{text}"
+    callee, bracket, rest = text.partition("(")
+    is_call = bracket and callee.replace(".", "").isidentifier() and text.endswith(")")
+    if len(line) <= WIDTH or not is_call:
+        return [line]
+    return bracketed(indent, f"{head}{callee}(", _arguments(rest[:-1]), ")")
+
+
+def _arguments(text: str) -> list[str]:
+    """What stands between the commas that are in no further brackets."""
+    found, depth = [""], 0
+    for character in text:
+        depth += (character in "([{") - (character in ")]}")
+        if character == "," and depth == 0:
+            found.append("")
+        else:
+            found[-1] += character
+    return [argument.strip() for argument in found]
 
 
 def conditional(indent: int, target: str, then: str, test: str, otherwise: str) -> list[str]:
@@ -27,7 +51,8 @@ def conditional(indent: int, target: str, then: str, test: str, otherwise: str) 
         return [one]
     body = [f"{inner}{then} if {test} else {otherwise}"]
     if len(body[0]) > WIDTH:
-        body = [f"{inner}{then}", f"{inner}if {test}", f"{inner}else {otherwise}"]
+        body = line_of(indent + 1, "", then)
+        body += [f"{inner}if {test}", *line_of(indent + 1, "else ", otherwise)]
     return [f"{pad}{target} = (", *body, f"{pad})"]
 
 

@@ -18,6 +18,10 @@ SPECIAL = {"pool": "Pool", "se": "SqueezeExcitation", "shortcut": "Projection"}
 """Layers that a reader does not expect; of all others, the commonest variant decides."""
 
 
+MOST_WORDS = 2
+"""A variant that differs in more is numbered."""
+
+
 def class_names(parts: Sequence[Part], taken: Iterable[str]) -> dict[tuple[object, ...], str]:
     """A class name for every signature among ``parts``, none of them in ``taken``."""
     frequency = Counter(part.signature for part in parts)
@@ -29,7 +33,8 @@ def class_names(parts: Sequence[Part], taken: Iterable[str]) -> dict[tuple[objec
         commonest = max(group.values(), key=lambda part: frequency[part.signature])
         stem = f"{kind}Block" if kind in used else kind
         for signature, part in group.items():
-            name = stem + "".join(_words(part, commonest, list(group.values())))
+            words = list(_words(part, commonest, list(group.values())))
+            name = stem + "".join(words if len(words) <= MOST_WORDS else [])
             names[signature] = next(free for free in _numbered(name) if free not in used)
             used.add(names[signature])
     return names

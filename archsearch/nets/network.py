@@ -126,9 +126,34 @@ def _constructors(network: Network, classes: Classes) -> list[str]:
     ]
     blocks = [_sequential(stage) for stage in calls]
     lines += exploded(2, "self.stages = nn.Sequential(", blocks, ")")
+    for tie in _ties(network):
+        lines += [f"{BODY}for stage in self.stages:", f"{BODY}{INDENT}{tie}(stage)"]
     kind, words = classes.call(network.head, **({CLASSES: CLASSES} if network.classifier else {}))
     call = f"{kind}({', '.join(words)})"
     return lines + conditional(2, "self.head", "nn.Identity()", "features_only", call)
+
+
+def _ties(network: Network) -> list[str]:
+    """Functions of operators' own layers that let layers of a stage use another's weights.
+
+    Raises ``IllegalArchitecture`` where no such operator before it in the stage has its own.
+    """
+    found: dict[str, None] = {}
+    for stage in network.stages:
+        owners: set[type] = set()
+        inside = [(inner, child) for b in stage for inner in b.parts() for child in inner.children]
+        for inner, child in inside:
+            tie, kind = getattr(child.op, "tie", ""), type(child.op)
+            if not tie:
+                owners.add(kind)
+            elif kind not in owners:
+                raise IllegalArchitecture(
+                    f"{inner.name}.{child.name}: {kind.__name__} uses the weights of one before it,"
+                    " and none is in its stage; give the first its own"
+                )
+            else:
+                found[tie] = None
+    return list(found)
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,7 @@ class _Planner:
             return after
         if role in IN_NAMES and before is not None and before.vector == vector:
             return before
-        if role in IN_NAMES | OUT_NAMES or role.startswith("argument"):
+        if role in IN_NAMES | OUT_NAMES or role.startswith("argument") or child.is_function:
             return self.counts.find(vector) if all(type(v) is int for v in vector) else None
         return None
 

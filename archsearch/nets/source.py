@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..architecture import Architecture
-from ..cost import Cost, cost
+from ..cost import scope_cost
 from ..graph import Recipe, trace
+from ..merge import deployed as deployed_form
 from ..operator import Shape
 from .checks import check_network_name, docstring_text, literal
 from .classes import Classes, own_layers
 from .layout import INDENT, WIDTH, bracketed
-from .network import network_lines, read_network
+from .network import Network, network_lines, read_network
 from .structure import Part, read_part
 
 TAKEN = {"torch", "nn", "Tensor", "initialise", "main", "Features"}
@@ -22,8 +23,13 @@ TAKEN = {"torch", "nn", "Tensor", "initialise", "main", "Features"}
 IMPORTS = ["import torch", "from torch import Tensor, nn"]
 
 
-def source(architecture: Architecture, name: str = "Net", docstring_extra: str = "") -> str:
-    """The text of a module whose class ``name`` is the network.
+def source(
+    architecture: Architecture,
+    name: str = "Net",
+    docstring_extra: str = "",
+    deployed: bool = False,
+) -> str:
+    """The text of a module whose class ``name`` is the network, or its deployed form.
 
     ``docstring_extra`` (any text, such as where the network comes from) is added to the docstring.
     Raises ``ValueError`` for a name that no class can have, ``IllegalArchitecture`` for an
@@ -31,12 +37,13 @@ def source(architecture: Architecture, name: str = "Net", docstring_extra: str =
     """
     for size in architecture.input:
         literal(size)
-    network = read_network(architecture.trace())
+    scope = architecture.trace()
+    network = read_network(deployed_form(scope).scope if deployed else scope)
     head = network.head if network.classifier is not None else None
     layers, own = own_layers(network.parts)
     classes = Classes(network.parts, TAKEN | own | {name}, head)
     check_network_name(name, TAKEN | own)
-    docstring = _docstring(architecture, name, cost(architecture), docstring_extra)
+    docstring = _docstring(network, name, docstring_extra, deployed)
     blocks = [
         *layers,
         *classes.texts(),
@@ -60,16 +67,21 @@ def recipe_source(recipe: Recipe, x: Shape) -> tuple[str, str, list[str]]:
     return "\n".join([*IMPORTS, "", "", text, ""]), name, arguments
 
 
-def _docstring(architecture: Architecture, name: str, total: Cost, extra: str) -> list[str]:
-    shape = "x".join(map(str, architecture.input))
+def _docstring(network: Network, name: str, extra: str, deployed: bool) -> list[str]:
+    (x,), total = network.scope.inputs, scope_cost(network.scope)
+    form = [
+        "The deployed form: norms and parallel branches that a convolution can take in are part of"
+        " its weights. It computes what the trained network does, and is not for training."
+    ]
     facts = (
-        f"For an input of {shape}: {total.params:,} parameters, {total.macs:,} "
+        f"For an input of {x.shape}: {total.params:,} parameters, {total.macs:,} "
         f"multiply-accumulates, {total.activations:,} activations, "
         f"{total.weight_bytes / 1e6:.1f} MB of float32 weights."
     )
     title = f'"""{name}: a network written by archsearch; it needs PyTorch alone.'
-    more = ["", *docstring_text(extra, 98)] if extra.strip() else []
-    return [title, "", *docstring_text(facts, 98), *more, '"""']
+    paragraphs = [*(form if deployed else []), facts, *([extra] if extra.strip() else [])]
+    lines = [line for text in paragraphs for line in ("", *docstring_text(text, 98))]
+    return [title, *lines, '"""']
 
 
 def _initialise(parts: Sequence[Part], classes: Classes) -> list[str]:

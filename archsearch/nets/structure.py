@@ -7,11 +7,13 @@ their numbers. Containers (stages) are not classes: they are written as ``nn.Seq
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from string import Formatter
 from typing import Any, NamedTuple
 
 from ..graph import Node, Scope
 from ..operator import Call, IllegalArchitecture, Operator, Shape
+from ..operators.merge import Split
 from .checks import LayerName, check_call, check_identifier, check_operator
 from .layers import own_layer, signature
 
@@ -58,9 +60,23 @@ class Child:
         return self.op is not None and self.op.channels in ("each", "joint")
 
     @property
+    def is_function(self) -> bool:
+        """Whether it has no module: its arguments stand in its line of forward()."""
+        return self.call is None and self.part is None
+
+    @property
     def is_plain(self) -> bool:
         """Whether forward() merely calls it on one value."""
         return self.template == "{module}({0})"
+
+
+@dataclass(frozen=True)
+class Parting:
+    """Layers that each take some channels of one value, together all of them, in order; whether
+    each takes as many as the others."""
+
+    names: tuple[str, ...]
+    is_even: bool
 
 
 @dataclass(frozen=True)
@@ -73,6 +89,7 @@ class Part:
     output: str
     output_shape: Shape
     children: tuple[Child, ...]
+    partings: tuple[Parting, ...]
     signature: tuple[Any, ...]
 
     def parts(self) -> Iterator[Part]:
@@ -94,6 +111,8 @@ def is_sequence(scope: Scope) -> bool:
 def read_part(scope: Scope) -> Part:
     """A scope as a part. Raises ``IllegalArchitecture`` for what cannot stand in a program."""
     children = tuple(_read_child(scope, child) for child in scope.children)
+    partings = tuple(_read_partings(scope.inputs[0].shape, children))
+    children = tuple(_parted(child, partings) for child in children)
     output = local_name(scope, scope.output.name)
     same = tuple(_child_signature(child) for child in children)
     return Part(
@@ -103,7 +122,8 @@ def read_part(scope: Scope) -> Part:
         output,
         scope.output.shape,
         children,
-        (scope.kind, same, output),
+        partings,
+        (scope.kind, same, partings, output),
     )
 
 
@@ -129,12 +149,16 @@ def _read_child(scope: Scope, child: Node | Scope) -> Child:
     check_operator(child.op, child.name)
     shape, call = child.shape, child.op.module(*child.x)
     weights = child.op.weights(*child.x)
-    arguments, positional = _arguments(child, call) if call is not None else ((), 0)
+    template = child.op.forward(*child.x)
+    if call is not None:
+        arguments, positional = _arguments(child, call)
+    else:
+        arguments, positional = _numbers(child.op, template), 0
     return Child(
         name,
         reads,
         shape,
-        child.op.forward(*child.x),
+        template,
         call,
         child.op,
         None,
@@ -144,6 +168,36 @@ def _read_child(scope: Scope, child: Node | Scope) -> Child:
         any(weight.contracts for weight in weights.values()),
         bool(weights),
     )
+
+
+def _read_partings(x: Shape, children: tuple[Child, ...]) -> Iterator[Parting]:
+    """The values that are split up into consecutive parts without a rest."""
+    by_value: dict[tuple[str, ...], list[tuple[Split, str]]] = {}
+    for child in children:
+        if isinstance(child.op, Split):
+            by_value.setdefault(child.reads, []).append((child.op, child.name))
+    channels = {INPUT: x.channels} | {child.name: child.shape.channels for child in children}
+    for (value,), found in by_value.items():
+        found.sort(key=lambda pair: pair[0].start)
+        starts, stops = ([getattr(split, end) for split, _ in found] for end in ("start", "stop"))
+        if len(found) > 1 and [*starts, channels[value]] == [0, *stops]:
+            is_even = len({split.length for split, _ in found}) == 1
+            yield Parting(tuple(name for _, name in found), is_even)
+
+
+def _parted(child: Child, partings: tuple[Parting, ...]) -> Child:
+    """The layer with the numbers that a statement for all parts needs: of equal parts, none."""
+    for parting in partings:
+        if child.name in parting.names:
+            size = () if parting.is_even else (("length", child.shape.channels),)
+            return replace(child, arguments=size)
+    return child
+
+
+def _numbers(op: Operator, template: str) -> tuple[tuple[str, Any], ...]:
+    """The numbers that a function's line names, which are attributes of its operator."""
+    names = [name for _, name, _, _ in Formatter().parse(template) if name and not name.isdigit()]
+    return tuple((name, getattr(op, name)) for name in dict.fromkeys(names))
 
 
 def _arguments(node: Node, call: Call) -> tuple[tuple[tuple[str, Any], ...], int]:

@@ -15,14 +15,33 @@ if TYPE_CHECKING:
 
 METADATA = "architecture"
 """The metadata entry that holds the architecture's JSON."""
+FORM = "form"
+"""The metadata entry that says ``DEPLOYED`` where the weights are of the deployed form."""
+DEPLOYED = "deployed"
 
 
-def save_weights(path: str | Path, net: nn.Module, architecture: Architecture) -> None:
-    """Write the state of ``net`` (parameters and buffers) in one step; raises ``OSError``."""
+def save_weights(
+    path: str | Path, net: nn.Module, architecture: Architecture, deployed: bool = False
+) -> None:
+    """Write the state of ``net`` (parameters and buffers) in one step; raises ``OSError``.
+
+    ``deployed`` says that ``net`` is the deployed form.
+    """
+    write_atomically(path, weights_file(net, architecture, deployed))
+
+
+def weights_file(net: nn.Module, architecture: Architecture, deployed: bool = False) -> bytes:
+    """What ``save_weights`` writes."""
+    import torch
     from safetensors.torch import save
 
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
-    write_atomically(path, save(state, {METADATA: to_json(architecture)}))
+    # copies, as layers may share a tensor
+    state = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in net.state_dict().items()
+    }
+    form = {FORM: DEPLOYED} if deployed else {}
+    return save(state, {METADATA: to_json(architecture), **form})
 
 
 def load_weights(path: str | Path, net: nn.Module) -> None:
@@ -32,16 +51,18 @@ def load_weights(path: str | Path, net: nn.Module) -> None:
     network is then as it was.
     """
     state = _read_tensors(path)
+    form = _metadata(path).get(FORM)
+    other = "a deployed form" if form == DEPLOYED else "another architecture"
     expected = net.state_dict()
     for name in sorted(expected.keys() | state.keys()):
         if name not in state:
-            raise BadFile(f"{path} has no {name}: it is of another architecture")
+            raise BadFile(f"{path} has no {name}: it is of {other}")
         if name not in expected:
-            raise BadFile(f"{path} has {name!r:.80}, which the network has not")
+            raise BadFile(f"{path} has {name!r:.80}, which the network has not: it is of {other}")
         mine, theirs = expected[name], state[name]
         if mine.shape != theirs.shape:
             shapes = f"{tuple(theirs.shape)}, not {tuple(mine.shape)}"
-            raise BadFile(f"{path}: {name} has the shape {shapes}; it is of another architecture")
+            raise BadFile(f"{path}: {name} has the shape {shapes}; it is of {other}")
         if mine.dtype != theirs.dtype:
             raise BadFile(
                 f"{path}: {name} is {theirs.dtype}, not {mine.dtype}; convert one of them"
@@ -50,29 +71,34 @@ def load_weights(path: str | Path, net: nn.Module) -> None:
 
 
 def load_network(path: str | Path) -> tuple[Architecture, nn.Module]:
-    """The architecture a weights file belongs to, built and filled; raises ``BadFile``."""
+    """The architecture a weights file belongs to, built in the form (trained or deployed) that it
+    is of, and filled; raises ``BadFile``."""
     from .build import build
 
     architecture = read_metadata(path)
-    net = build(architecture)
+    net = build(architecture, deployed=_metadata(path).get(FORM) == DEPLOYED)
     load_weights(path, net)
     return architecture, net
 
 
 def read_metadata(path: str | Path) -> Architecture:
     """The architecture in a weights file; raises ``BadFile``."""
+    text = _metadata(path).get(METADATA)
+    if text is None:
+        raise BadFile(f"{path} does not say its architecture: archsearch did not write it")
+    return from_json(text, str(path))
+
+
+def _metadata(path: str | Path) -> dict[str, str]:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(str(path), "numpy") as file:
-            text = (file.metadata() or {}).get(METADATA)
+            return file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise BadFile(
             f"{path} is not a safetensors file, or damaged ({_first_line(error)})"
         ) from None
-    if text is None:
-        raise BadFile(f"{path} does not say its architecture: archsearch did not write it")
-    return from_json(text, str(path))
 
 
 def _read_tensors(path: str | Path) -> dict[str, Tensor]:

@@ -82,16 +82,21 @@ class Split(Operator):
     channels = "split"
     may_be_zero = frozenset({"start"})
 
+    @property
+    def length(self) -> int:
+        """Channels it takes."""
+        return self.stop - self.start
+
     def shape(self, x: Shape) -> Shape:
         if isinstance(x.channels, int) and not 0 <= self.start < self.stop <= x.channels:
             raise IllegalArchitecture(f"no channels {self.start} to {self.stop} in {x.channels}")
-        return Shape(self.stop - self.start, x.size)
+        return Shape(self.length, x.size)
 
     def weights(self, x: Shape) -> dict[str, Weight]:
         return {}
 
     def forward(self, x: Shape) -> str:
-        return f"{{0}}[:, {self.start}:{self.stop}]"
+        return "{0}.narrow(1, {start}, {length})"
 
 
 def _layer_scale() -> type[nn.Module]:
