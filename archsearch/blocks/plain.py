@@ -21,7 +21,7 @@ class ConvNormAct(Block):
     """
 
     width: int
-    stride: int = 1
+    stride: int | tuple[int, ...] = 1
     conv: Spatial = Convolution(kernel_size=3)
     norm: Operator | None = BatchNorm()
     activation: Operator | None = ReLU()

@@ -8,7 +8,7 @@ from typing import Any
 from ..architecture import Architecture
 from ..cost import COST_NAMES, cost
 from .numbers import cost_label, exact
-from .stages import StageRow, stage_rows
+from .stages import PLAIN, StageRow, stage_rows
 from .table import LEFT, RIGHT, table
 
 Named = tuple[str, Architecture]
@@ -73,6 +73,7 @@ def _by_resolution(rows: Sequence[StageRow]) -> dict[tuple[int, ...], list[str]]
 def _cell(row: StageRow) -> str:
     words = [row.block, str(row.width), f"x{row.depth}" if row.depth > 1 else ""]
     words += [
+        *(word for word in row.convolutions if word not in PLAIN),
         f"k{row.kernel_text}" if row.kernels else "",
         f"e{row.expansion_text}" if row.expansions else "",
     ]

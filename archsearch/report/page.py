@@ -13,7 +13,7 @@ from .charts import cost_chart, progress_charts
 from .numbers import cost_label, exact, percent, score, short
 from .picture import block_pictures, colour, network_picture
 from .stages import StageRow, stage_rows
-from .table import STAGE_HEADER
+from .table import left_columns, stage_cells
 from .words import CAUTION, certificate, defaults_line, outcome, prices_line
 
 if TYPE_CHECKING:
@@ -96,17 +96,11 @@ def _cards(design: Design) -> str:
 
 
 def _stage_table(rows: Sequence[StageRow]) -> str:
-    body = []
-    for i, row in enumerate(rows):
-        swatch = f'<i class="swatch {colour(i)}"></i>'
-        texts = [
-            row.block, exact(row.width), str(row.depth), row.kernel_text, row.expansion_text,
-            row.stride_text, row.size_text, exact(row.cost.params), exact(row.cost.macs),
-        ]  # fmt: skip
-        body.append([swatch + escape(row.name), *map(escape, texts)])
-    totals = [exact(sum(getattr(r.cost, name) for r in rows)) for name in ("params", "macs")]
-    body.append(["total", *[""] * 7, *totals])
-    return _table(STAGE_HEADER, body, left=2, total=True)
+    header, lines = stage_cells(rows)
+    *body, totals = [[*map(escape, line)] for line in lines]
+    for i, line in enumerate(body):
+        line[0] = f'<i class="swatch {colour(i)}"></i>{line[0]}'
+    return _table(header, [*body, totals], left=left_columns(header), total=True)
 
 
 def _budgets(design: Design) -> str:

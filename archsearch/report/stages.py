@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from fractions import Fraction
 from typing import Any
 
 from ..architecture import Architecture, Stage
 from ..cost import Cost, scope_cost
 from ..graph import Recipe, Scope
-from ..operator import Shape
+from ..operator import Operator, Shape
+from ..operators.convolution import Convolution
+from ..spatial import CompositeConvolution
 
 
 @dataclass(frozen=True)
 class StageRow:
     """Stem, stage or head: its blocks, and the hyperparameters that tell it from others.
 
-    ``kernels`` holds each block's largest kernel and ``expansions`` each block's expansion, every
-    value once, in order; ``stride`` is how many times smaller the map becomes (None where the
+    ``convolutions`` says how each block convolves, ``kernels`` holds its largest kernel and
+    ``expansions`` its expansion, every value once, in order; ``stride`` is how many times smaller
+    the map becomes (None where the
     spatial dimensions end).
     """
 
     name: str
     block: str
     depth: int
+    convolutions: tuple[str, ...]
     kernels: tuple[int | tuple[int, ...], ...]
     expansions: tuple[int | Fraction, ...]
     stride: int | None
@@ -36,6 +40,10 @@ class StageRow:
     def width(self) -> int:
         """Output channels (classes, for a classifier)."""
         return int(self.output.channels)
+
+    @property
+    def convolution_text(self) -> str:
+        return " + ".join(self.convolutions) or "-"
 
     @property
     def kernel_text(self) -> str:
@@ -65,6 +73,7 @@ class StageRow:
             "block": self.block,
             "width": self.width,
             "depth": self.depth,
+            "convolutions": list(self.convolutions),
             "kernel_sizes": [list(k) if isinstance(k, tuple) else k for k in self.kernels],
             "expansions": [e if isinstance(e, int) else str(e) for e in self.expansions],
             "stride": self.stride,
@@ -93,6 +102,7 @@ def _row(name: str, part: Recipe, scope: Scope, x: Shape) -> StageRow:
         name=name,
         block=" + ".join(dict.fromkeys(block.kind for block in blocks)),
         depth=len(blocks),
+        convolutions=_each_once(_convolution_words(block) for block in blocks),
         kernels=_each_once(_largest_kernel(inner) for inner in scopes),
         expansions=_each_once(getattr(block, "expansion", None) for block in blocks),
         stride=_stride(x, scope.output.shape),
@@ -100,6 +110,37 @@ def _row(name: str, part: Recipe, scope: Scope, x: Shape) -> StageRow:
         output=scope.output.shape,
         cost=scope_cost(scope),
     )
+
+
+PLAIN = ("dense", "depthwise")
+"""How a convolution is called that is ungrouped or one filter per channel, and nothing more."""
+
+
+def _convolution_words(block: Recipe) -> str | None:
+    """How a block convolves, its kernel size left out: "depthwise", "DCLS, taps 26"."""
+    conv = getattr(block, "conv", None)
+    if not isinstance(conv, Operator | CompositeConvolution):
+        return None
+    own = {
+        f.name: getattr(conv, f.name)
+        for f in fields(conv)
+        if f.name not in ("out_channels", "kernel_size", "stride", "padding", "bias")
+        and getattr(conv, f.name) != f.default
+    }
+    name = type(conv).__name__
+    if type(conv) is Convolution:
+        is_depthwise = own.get("group_size") == 1
+        name = "depthwise" if is_depthwise else "dense" if not own.keys() & GROUPED else "grouped"
+        own = {k: v for k, v in own.items() if not (is_depthwise and k == "group_size")}
+    words = [f"{field.replace('_', ' ')} {_value(value)}" for field, value in own.items()]
+    return ", ".join([name, *words])
+
+
+GROUPED = {"groups", "group_size"}
+
+
+def _value(value: Any) -> str:
+    return type(value).__name__ if isinstance(value, Operator | Recipe) else str(value)
 
 
 def _largest_kernel(scope: Scope) -> int | tuple[int, ...] | None:

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from ..cost import COST_NAMES, Cost
 from .numbers import cost_label, exact
-from .stages import StageRow
+from .stages import PLAIN, StageRow
 
 STAGE_HEADER = (
-    "stage", "block", "width", "depth", "kernel", "expansion", "stride", "output", "params", "MACs",
+    "stage", "block", "convolution", "width", "depth", "kernel", "expansion", "stride", "output",
+    "params", "MACs",
 )  # fmt: skip
 
 LEFT = "<"
@@ -41,25 +42,49 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], align: str = "")
 
 def stage_table(rows: Sequence[StageRow]) -> str:
     """The stages of a network with their parameters and MACs, and the totals of both."""
+    header, lines = stage_cells(rows)
+    return table(header, lines, LEFT * left_columns(header))
+
+
+def stage_cells(rows: Sequence[StageRow]) -> tuple[list[str], list[list[str]]]:
+    """Header and lines of a stage table, the totals last; how blocks convolve is a column where
+    some do it otherwise than by plain dense or depthwise convolutions."""
     lines = [
-        (
-            row.name, row.block, exact(row.width), str(row.depth), row.kernel_text,
-            row.expansion_text, row.stride_text, row.size_text,
+        [
+            row.name, row.block, row.convolution_text, exact(row.width), str(row.depth),
+            row.kernel_text, row.expansion_text, row.stride_text, row.size_text,
             exact(row.cost.params), exact(row.cost.macs),
-        )
+        ]
         for row in rows
     ]  # fmt: skip
-    total = [""] * 8 + [
-        exact(sum(r.cost.params for r in rows)),
-        exact(sum(r.cost.macs for r in rows)),
+    totals = [exact(sum(getattr(r.cost, name) for r in rows)) for name in ("params", "macs")]
+    lines.append(["total", *[""] * (len(STAGE_HEADER) - 3), *totals])
+    if any(word not in PLAIN for row in rows for word in row.convolutions):
+        return list(STAGE_HEADER), lines
+    at = STAGE_HEADER.index("convolution")
+    header, *lines = ([*line[:at], *line[at + 1 :]] for line in (STAGE_HEADER, *lines))
+    return header, lines
+
+
+def left_columns(header: Sequence[str]) -> int:
+    """How many columns of words a stage table begins with."""
+    return header.index("width")
+
+
+def cost_lines(cost: Cost, deployed: Cost | None = None) -> str:
+    """Every cost of a network, one per line; with those of its deployed form, where they differ,
+    in a column beside them."""
+    forms = {"as trained": cost}
+    if deployed is not None and deployed != cost:
+        forms["deployed"] = deployed
+    rows = [
+        [cost_label(name), *(exact(getattr(form, name)) for form in forms.values())]
+        for name in COST_NAMES
     ]
-    total[0] = "total"
-    return table(STAGE_HEADER, [*lines, total], "<<")
-
-
-def cost_lines(cost: Cost) -> str:
-    """Every cost of a network, one per line."""
-    rows = [(cost_label(name), exact(getattr(cost, name))) for name in COST_NAMES]
-    width = max(len(label) for label, _ in rows)
-    digits = max(len(value) for _, value in rows)
-    return "\n".join(f"{label:<{width}}  {value:>{digits}}" for label, value in rows)
+    if len(forms) > 1:
+        rows.insert(0, ["", *forms])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join([f"{label:<{widths[0]}}", *map(str.rjust, values, widths[1:])])
+        for label, *values in rows
+    )
