@@ -39,7 +39,7 @@ class StagedBlock(Block, abstract=True):
     """
 
     width: int
-    stride: int = 1
+    stride: int | tuple[int, ...] = 1
     projects: bool = False
 
 
@@ -74,7 +74,7 @@ def add_shortcut(g: Tracer, block: StagedBlock, x: Value, y: Value, norm: Operat
     return g("add", Add(), y, conv_norm_act(g, "shortcut", projection, x, norm))
 
 
-def check_identity(x: Value, width: int, stride: int = 1) -> None:
+def check_identity(x: Value, width: int, stride: int | tuple[int, ...] = 1) -> None:
     """Raise ``IllegalArchitecture`` where an identity shortcut cannot be."""
     check(stride == 1, "a stride of {} needs projects=true", stride)
     check(

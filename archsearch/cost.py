@@ -6,7 +6,7 @@ polynomials; the fold over layers takes the first two, as the larger of two poly
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal, TypeAlias
@@ -39,7 +39,7 @@ class Cost:
     activations: Number = 0
     traffic: Number = 0
     peak_memory: Number = 0
-    window: Window = field(default=Window(), repr=False)
+    windows: tuple[Window, ...] = field(default=(), repr=False)
 
     @property
     def weight_bytes(self) -> Number:
@@ -54,9 +54,10 @@ class Cost:
 
     @property
     def receptive_field(self) -> int:
-        """Input positions per dimension that one output position sees through convolutions and
-        pooling windows (global pooling, as in squeeze-and-excitation, is not counted)."""
-        return self.window.reach
+        """Input positions that one output position sees through convolutions and pooling windows,
+        in the dimension where these are most (global pooling, as in squeeze-and-excitation, is not
+        counted)."""
+        return max((window.reach for window in self.windows), default=1)
 
     def then(self, other: Cost, times: int = 1) -> Cost:
         """This part followed by ``times`` equal parts."""
@@ -67,7 +68,7 @@ class Cost:
             self.activations + times * other.activations,
             self.traffic + times * other.traffic,
             _larger(self.peak_memory, other.peak_memory),
-            _after(self.window, other.window, times),
+            _after(self.windows, other.windows, times),
         )
 
     def as_dict(self) -> dict[str, Number]:
@@ -99,7 +100,7 @@ def layer_cost(op: Operator, x: tuple[Shape, ...]) -> Cost:
         op.activations(*x),
         BYTES * op.traffic(*x),
         BYTES * (sum([shape.numel for shape in x]) + op.shape(*x).numel),
-        op.window(*x),
+        op.windows_of(*x),
     )
 
 
@@ -125,7 +126,7 @@ def scope_cost(scope: Scope, of_layer: LayerCost = layer_cost) -> Cost:
         sum(c.activations for c in costs),
         sum(c.traffic for c in costs),
         peak_memory(scope),
-        scope_window(scope),
+        scope_windows(scope),
     )
 
 
@@ -153,15 +154,26 @@ def peak_memory(scope: Scope) -> Number:
 
 
 def scope_window(scope: Scope) -> Window:
-    """How far the output looks into the input: the widest path through the graph."""
-    seen: dict[str, Window] = {value.name: Window() for value in scope.inputs}
+    """How far the output looks into the input, and how far apart outputs stand there, in the
+    dimension where each is most."""
+    return _widest(scope_windows(scope))
+
+
+def scope_windows(scope: Scope) -> tuple[Window, ...]:
+    """The same for each dimension: along the widest path through the graph."""
+    seen = {value.name: (Window(),) * value.shape.dimensions for value in scope.inputs}
     for node in scope.nodes():
-        before = seen[node.inputs[0].name]
-        if len(node.inputs) > 1:
-            paths = [seen[value.name] for value in node.inputs]
-            before = Window(max(p.reach for p in paths), max(p.stride for p in paths))
-        seen[node.name] = _after(before, node.op.window(*node.x))
+        paths = [seen[value.name] for value in node.inputs]
+        before = tuple(map(_widest, zip(*paths, strict=True))) if len(paths) > 1 else paths[0]
+        seen[node.name] = _after(before, node.op.windows_of(*node.x))
     return seen[scope.output.name]
+
+
+def _widest(windows: Sequence[Window]) -> Window:
+    return Window(
+        max((window.reach for window in windows), default=1),
+        max((window.stride for window in windows), default=1),
+    )
 
 
 @lru_cache(maxsize=1 << 16)
@@ -242,8 +254,19 @@ def _larger(a: Number, b: Number) -> Number:
     return np.maximum(a, b) if isinstance(a, np.ndarray) or isinstance(b, np.ndarray) else max(a, b)
 
 
-def _after(first: Window, then: Window, times: int = 1) -> Window:
-    """What ``times`` windows in a row see through the one before them (Araujo et al. 2019)."""
+def _after(
+    first: tuple[Window, ...], then: tuple[Window, ...], times: int = 1
+) -> tuple[Window, ...]:
+    """What ``times`` windows in a row see through those before them, dimension by dimension; a
+    feature vector has no dimension, and sees what the map did that it was made of."""
+    if not then:
+        return first
+    first = first or (Window(),) * len(then)
+    return tuple(_along(a, b, times) for a, b in zip(first, then, strict=True))
+
+
+def _along(first: Window, then: Window, times: int) -> Window:
+    """The same in one dimension (Araujo et al. 2019)."""
     if then.stride == 1:
         steps, stride = times, 1
     else:

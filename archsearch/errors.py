@@ -29,9 +29,17 @@ class InfeasibleBudget(UserError, ValueError):
     """A budget that nothing in the space can meet; the message names the smallest reachable one."""
 
 
+MOST_LISTED = 400
+"""Characters of a list of names in a message; what is longer is cut."""
+
+
 def suggestion(name: str, known: Iterable[str]) -> str:
     """The way out of an unknown name: the nearest known one, or all of them."""
     names = {known_name.lower(): known_name for known_name in sorted(known)}
     near = get_close_matches(name[:80].lower(), names, 1)
     everything = ", ".join(names.values()) or "none"
-    return f"did you mean {names[near[0]]}?" if near else f"known: {everything}"
+    if near:
+        return f"did you mean {names[near[0]]}?"
+    if len(everything) > MOST_LISTED:
+        everything = everything[: everything.rindex(",", 0, MOST_LISTED)] + ", ..."
+    return f"known: {everything}"

@@ -130,6 +130,25 @@ def per_dimension(value: Any, dimensions: int, name: str) -> tuple[Any, ...]:
     return value
 
 
+def check_odd(description: object, *fields: str, way_out: str = "") -> None:
+    """Raise ``IllegalArchitecture`` where a kernel size among these fields is even, and so has no
+    middle; ``way_out`` is what else a message can offer."""
+    for name in fields:
+        value = getattr(description, name)
+        for size in value if isinstance(value, tuple) else (value,):
+            near = f"{size - 1} or {size + 1}" if isinstance(size, int) and size > 1 else "odd ones"
+            kind = type(description).__name__
+            check(
+                size % 2 == 1,
+                "{}: {} {} is even; {} keep the size{}",
+                kind,
+                name,
+                size,
+                near,
+                way_out,
+            )
+
+
 def check(condition: Any, message: str, *values: object) -> None:
     """Raise ``IllegalArchitecture`` where the condition does not hold; ``message`` is formatted
     with the values only then, as they may be large arrays."""

@@ -115,8 +115,9 @@ class Operator:
     """
 
     channels: ClassVar[str] = "each"
-    """Output channel i comes from input channel i ("each"), from all of them ("joint", as in layer
-    norm), from new filters ("new"), or by routing of whole inputs ("concat", "split")."""
+    """Output channel i comes from input channel i ("each") or its pair ("pairs"), from all of them
+    ("joint", as in layer norm), from new filters ("new"), or by routing of whole inputs ("concat",
+    "split", "flatten")."""
     stored: ClassVar[bool] = False
     """Counted as an activation although it contracts nothing (pooling)."""
     layer: ClassVar[Callable[[], type[Any]] | None] = None
@@ -183,13 +184,24 @@ class Operator:
         return "{module}({0})"
 
     def window(self, *x: Any, **named: Any) -> Window:
-        """What receptive fields are computed from."""
+        """What receptive fields are computed from, where all dimensions are alike."""
         return Window()
+
+    def windows_of(self, *x: Any, **named: Any) -> tuple[Window, ...]:
+        """The same for each spatial dimension of the first input."""
+        dimensions: int = x[0].dimensions
+        return (self.window(*x),) * dimensions
 
     def deployed(self, *x: Any, **named: Any) -> Operator | None:
         """The plain operator it becomes once trained; None where it stays what it is. The layer's
         ``merged()`` then gives that operator's weights (``merge``)."""
         return None
+
+    @property
+    def tie(self) -> str:
+        """The function of its layer that a network calls with every stage once it is built, so that
+        the layer uses the weights of one before it; empty where it has all its own."""
+        return ""
 
     def initial(self) -> dict[str, str]:
         """Weights that must not start at PyTorch's default: name to a function of ``nn.init``."""
@@ -222,7 +234,7 @@ class Operator:
         contracts = any(w.contracts for w in self.weights(*x).values())
         return self.shape(*x).numel if contracts or self.stored else 0
 
-    def traffic(self, *x: Shape) -> Number:
+    def traffic(self, *x: Any, **named: Any) -> Number:
         """Elements moved: every input and weight read once, the output written once."""
         held = sum([w.size for w in self.weights(*x).values()])
         return sum([shape.numel for shape in x]) + self.shape(*x).numel + held

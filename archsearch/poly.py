@@ -48,7 +48,8 @@ class Poly:
     def __add__(self, other: Number) -> Poly:
         total = dict(self.terms)
         for monomial, coefficient in Poly.of(other).terms.items():
-            total[monomial] = total.get(monomial, 0) + coefficient
+            if type(coefficient) is not int or coefficient != 0:  # a sum begins with a plain 0
+                total[monomial] = total.get(monomial, 0) + coefficient
         return Poly(total)
 
     def __mul__(self, other: Number) -> Poly:

@@ -35,7 +35,7 @@ from archsearch.cost import (
     scope_cost,
 )
 from archsearch.graph import Scope, trace
-from archsearch.operator import IllegalArchitecture, Operator, Shape, Weight, per_channel
+from archsearch.operator import IllegalArchitecture, Operator, Shape, Weight, Window, per_channel
 from archsearch.operators.convolution import Convolution, depthwise
 from archsearch.poly import Poly
 from archsearch.recipes.squeeze_excitation import SqueezeExcitation
@@ -50,7 +50,7 @@ def check_network(network: Architecture) -> None:
     for name in ADDITIVE:
         assert getattr(whole, name) == sum(getattr(c, name) for c in by_layer), name
     assert whole.peak_memory == BYTES * simulated_peak(root)
-    assert whole.window.reach == reach_by_intervals(root)
+    assert whole.receptive_field == reach_by_intervals(root)
     assert whole == scope_cost(root)
 
 
@@ -102,12 +102,18 @@ def simulated_peak(root: Scope) -> int:
 
 
 def reach_by_intervals(root: Scope) -> int:
-    """Input positions below one output position: walk back from the output with an interval."""
+    """Input positions below one output position, in the dimension where they are most."""
+    return max(reach_along(dimension, root) for dimension in range(root.inputs[0].shape.dimensions))
+
+
+def reach_along(dimension: int, root: Scope) -> int:
+    """Walk back from the output with an interval."""
     nodes = {node.name: node for node in root.nodes()}
     span = {root.output.name: 1}
     for node in reversed(list(nodes.values())):
         if node.name in span:
-            window = node.op.window(*node.x)
+            windows = node.op.windows_of(*node.x)
+            window = windows[dimension] if windows else Window()
             for value in node.inputs:
                 seen = (span[node.name] - 1) * window.stride + window.reach
                 span[value.name] = max(span.get(value.name, 1), seen)

@@ -149,9 +149,10 @@ def _leads_to_contraction(child: Child, following: Iterable[Child]) -> bool:
 
 
 def _variable(statement: Statement, variables: dict[str, str], reads: Counter[str]) -> str:
-    """A name for the value: that of an input no longer needed, else ``y``, else the layer's own."""
+    """A name for the value: that of an input no longer needed (the part's own before others), else
+    ``y``, else the layer's own."""
     live = _live(variables, reads)
-    names = [variables[name] for name in statement.reads]
+    names = sorted((variables[name] for name in statement.reads), key=lambda name: name != INPUT)
     free = next((name for name in [*names, "y"] if name not in live), None)
     return free or _own_name(statement.layers[0].name, variables, reads)
 

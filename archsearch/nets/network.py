@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..cost import scope_window
+from ..cost import scope_windows
 from ..graph import Scope
 from ..operator import IllegalArchitecture
 from .classes import CLASSES, Classes
@@ -55,16 +55,18 @@ class Network:
 
 def read_network(scope: Scope) -> Network:
     """A traced architecture as stem, stages and head. Raises ``IllegalArchitecture``."""
-    stem, head, reduction = None, None, 1
+    stem, head = None, None
+    steps = [1] * scope.inputs[0].shape.dimensions
     stages: list[tuple[Part, ...]] = []
     reductions: list[int] = []
     for child in scope.children:
         if not isinstance(child, Scope):
             raise IllegalArchitecture(f"{child.name}: a layer outside stem, stages and head")
-        reduction *= scope_window(child).stride
+        if windows := scope_windows(child):  # a feature vector has none
+            steps = [n * w.stride for n, w in zip(steps, windows, strict=True)]
         if child.name == f"stages.{len(stages)}" and is_sequence(child):
             stages.append(tuple(read_part(c) for c in child.children if isinstance(c, Scope)))
-            reductions.append(reduction)
+            reductions.append(max(steps))
         elif child.name == "stem" and not stages:
             stem = read_part(child)
         elif child.name == "head":
@@ -143,7 +145,9 @@ def _ties(network: Network) -> list[str]:
         owners: set[type] = set()
         inside = [(inner, child) for b in stage for inner in b.parts() for child in inner.children]
         for inner, child in inside:
-            tie, kind = getattr(child.op, "tie", ""), type(child.op)
+            if child.op is None:
+                continue
+            tie, kind = child.op.tie, type(child.op)
             if not tie:
                 owners.add(kind)
             elif kind not in owners:
@@ -231,8 +235,10 @@ def _length(calls: Sequence[tuple[str, list[str]]], i: int, k: int | None) -> in
 def _methods(network: Network) -> list[str]:
     stem = "self.stem(x)" if network.stem is not None else "x"
     start = ["        x = self.stem(x)"] if network.stem is not None else []
-    text = METHODS.replace("STEM", stem)
-    head = HEAD if network.classifier is not None else PLAIN_HEAD
+    is_classifier = network.classifier is not None
+    result = "Scores of the classes" if is_classifier else "What the head gives"
+    text = METHODS.replace("STEM", stem).replace("RESULT", result)
+    head = HEAD if is_classifier else PLAIN_HEAD
     lines = text.splitlines()
     at = lines.index("        START")
     lines[at : at + 1] = start
@@ -241,7 +247,7 @@ def _methods(network: Network) -> list[str]:
 
 METHODS = '''\
     def forward(self, x: Tensor) -> Tensor | list[Tensor]:
-        """Scores of the classes, or with ``features_only`` the output of every stage."""
+        """RESULT, or with ``features_only`` the output of every stage."""
         if self.features_only:
             return self.features(x)
         return self.forward_head(self.forward_features(x))

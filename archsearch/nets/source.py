@@ -144,7 +144,7 @@ def _main(architecture: Architecture, name: str) -> list[str]:
         f'{INDENT}"""Print the number of parameters and the shape of the output."""',
         f"{INDENT}net = {name}().eval()",
         f"{INDENT}with torch.no_grad():",
-        f"{INDENT * 2}scores = net(torch.randn({shape}))",
+        f"{INDENT * 2}output = net(torch.randn({shape}))",
         f'{INDENT}print(f"{{sum(p.numel() for p in net.parameters()):,}} parameters")',
-        f'{INDENT}print(f"output {{tuple(scores.shape)}}")',
+        f'{INDENT}print(f"output {{tuple(output.shape)}}")',
     ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..legality import Divisors, per_dimension
+from ..legality import Divisors, check_odd, per_dimension
 from ..operator import Axis, Call, Kind, Operator, Shape, Weight, Window, check, per_channel
 from ..poly import Number, is_one
 
@@ -34,12 +34,9 @@ class Convolution(Operator):
     channels = "new"
     may_be_zero = frozenset({"padding"})
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        sizes = self.kernel_size if isinstance(self.kernel_size, tuple) else (self.kernel_size,)
-        for size in sizes:
-            if type(size) is int:
-                self._check_odd(size)
+    def check_fields(self) -> None:
+        if self.padding is None:
+            check_odd(self, "kernel_size", way_out=", or give its padding")
         together = self.groups is not None and self.group_size is not None
         check(not together, "{}: give groups or group_size, not both", self._name)
 
@@ -101,9 +98,9 @@ class Convolution(Operator):
         name = f"nn.Conv{x.dimensions}d"
         return Call(name, (x.channels, self.width(x), self.kernel_size), kwargs)
 
-    def window(self, x: Shape) -> Window:
-        extents = [d * (k - 1) + 1 for k, d in zip(self.kernel(x), self.dilations(x), strict=True)]
-        return Window(max(extents), max(self.strides(x)))
+    def windows_of(self, x: Shape) -> tuple[Window, ...]:
+        settings = zip(self.kernel(x), self.dilations(x), self.strides(x), strict=True)
+        return tuple(Window(d * (k - 1) + 1, stride) for k, d, stride in settings)
 
     # -- one number per dimension ------------------------------------------------------------------
     def width(self, x: Shape) -> Number:
@@ -141,8 +138,7 @@ class Convolution(Operator):
     def _output_size(self, x: Shape) -> tuple[int, ...]:
         settings = zip(x.size, self.kernel(x), self.strides(x), strict=True)
         if self.padding is None:
-            for kernel in self.kernel(x):
-                self._check_odd(kernel)
+            check_odd(self, "kernel_size", way_out=", or give its padding")
             return tuple((n - 1) // stride + 1 for n, _, stride in settings)
         pads = per_dimension(self.padding, x.dimensions, f"{self._name}: padding")
         extents = [d * (k - 1) + 1 for k, d in zip(self.kernel(x), self.dilations(x), strict=True)]
@@ -163,16 +159,6 @@ class Convolution(Operator):
             (n + 2 * pad - extent) // stride + 1
             for (n, _, stride), pad, extent in zip(settings, pads, extents, strict=True)
         )
-
-    def _check_odd(self, kernel: Number) -> None:
-        if self.padding is None:
-            check(
-                kernel % 2 == 1,
-                "{}: kernel_size {} is even; {} keep the size, or give its padding",
-                self._name,
-                kernel,
-                f"{kernel - 1} or {kernel + 1}" if isinstance(kernel, int) else "odd ones",
-            )
 
 
 def depthwise(kernel_size: int = 3, dilation: int = 1) -> Convolution:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..operator import Call, IllegalArchitecture, Operator, Shape, Weight, check, per_channel
-from ..poly import equal
+from ..poly import Number, Poly, equal
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -20,7 +20,8 @@ def _same(x: Shape, y: Shape) -> Shape:
         y.channels,
     )
     check(x.size == y.size, "branches of size {} and {} do not meet", x, y)
-    return x
+    # they are equal: that one is told by a number says more than that the other is open
+    return y if isinstance(x.channels, Poly) else x
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,10 @@ class Split(Operator):
 
     def weights(self, x: Shape) -> dict[str, Weight]:
         return {}
+
+    def traffic(self, x: Shape) -> Number:
+        """It reads no more than it takes."""
+        return 2 * self.shape(x).numel
 
     def forward(self, x: Shape) -> str:
         return "{0}.narrow(1, {start}, {length})"

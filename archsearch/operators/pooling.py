@@ -55,9 +55,10 @@ class _Pool(Operator, abstract=True):
         name = f"nn.{self.function}{x.dimensions}d"
         return Call(name, (self.kernel_size,), {"stride": self.stride} | kwargs)
 
-    def window(self, x: Shape) -> Window:
+    def windows_of(self, x: Shape) -> tuple[Window, ...]:
         kernel = per_dimension(self.kernel_size, x.dimensions, "kernel_size")
-        return Window(max(kernel), max(per_dimension(self.stride, x.dimensions, "stride")))
+        stride = per_dimension(self.stride, x.dimensions, "stride")
+        return tuple(Window(*pair) for pair in zip(kernel, stride, strict=True))
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,8 @@ def _largest_kernel(scope: Scope) -> int | tuple[int, ...] | None:
 def _stride(x: Shape, y: Shape) -> int | None:
     if not x.size or len(x.size) != len(y.size) or (y.positions == 1 and x.positions > 1):
         return None
-    return round(x.size[0] / y.size[0])
+    steps = [round(before / after) for before, after in zip(x.size, y.size, strict=True)]
+    return max(steps) or None
 
 
 def _each_once(values: Iterable[Any]) -> tuple[Any, ...]:
