@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..block import Block, check_identity, conv_norm_act
 from ..graph import Tracer, Value
+from ..operator import Operator
 from ..operators.activation import GELU
 from ..operators.convolution import Convolution, depthwise
 from ..operators.merge import Add, LayerScale
@@ -25,12 +26,13 @@ class ConvNeXtBlock(Block):
     width: int
     expansion: Ratio = 4
     conv: Spatial = depthwise(7)
+    norm: Operator = LayerNorm()
     response_norm: bool = False
     layer_scale: float | None = 1e-6
 
     def expand(self, g: Tracer, x: Value) -> Value:
         conv = self.conv.with_(out_channels=self.width, bias=True)
-        y = conv_norm_act(g, "conv", conv, x, LayerNorm())
+        y = conv_norm_act(g, "conv", conv, x, self.norm)
         inner = scale(self.width, self.expansion)
         y = conv_norm_act(g, "expand", Convolution(inner, bias=True), y, activation=GELU())
         if self.response_norm:
@@ -52,22 +54,29 @@ class ConvNeXtV2Block(ConvNeXtBlock):
 
 @dataclass(frozen=True)
 class PatchStem(Block):
-    """The image in patches: a ``patch`` x ``patch`` convolution of that stride, then layer norm."""
+    """The image in patches: a ``patch`` x ``patch`` convolution of that stride, then a norm."""
 
     width: int
     patch: int = 4
+    norm: Operator = LayerNorm()
 
     def expand(self, g: Tracer, x: Value) -> Value:
         conv = Convolution(self.width, self.patch, stride=self.patch, padding=0, bias=True)
-        return conv_norm_act(g, "conv", conv, x, LayerNorm())
+        return conv_norm_act(g, "conv", conv, x, self.norm)
 
 
 @dataclass(frozen=True)
 class NormDownsample(Block):
-    """Layer norm, then a 2x2 convolution of stride 2: what stands between ConvNeXt's stages."""
+    """A norm, then a 2x2 convolution of stride 2: what stands between ConvNeXt's stages.
+
+    ``conv`` may be another, and ``final_norm`` follow it (VAN: 3x3, batch norm).
+    """
 
     width: int
+    norm: Operator = LayerNorm()
+    conv: Spatial = Convolution(kernel_size=2, padding=0)
+    final_norm: Operator | None = None
 
     def expand(self, g: Tracer, x: Value) -> Value:
-        conv = Convolution(self.width, 2, stride=2, padding=0, bias=True)
-        return g("conv", conv, g("norm", LayerNorm(), x))
+        conv = self.conv.with_(out_channels=self.width, stride=2, bias=True)
+        return conv_norm_act(g, "conv", conv, g("norm", self.norm, x), self.final_norm)
