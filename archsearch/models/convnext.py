@@ -21,9 +21,13 @@ def convnext(block: ConvNeXtBlock, depths: tuple[int, ...]) -> Architecture:
 
 
 MODELS = {
+    "convnext_atto": lambda: convnext(ConvNeXtBlock(40), (2, 2, 6, 2)),
+    "convnext_pico": lambda: convnext(ConvNeXtBlock(64), (2, 2, 6, 2)),
     "convnext_tiny": lambda: convnext(ConvNeXtBlock(96), (3, 3, 9, 3)),
     "convnext_small": lambda: convnext(ConvNeXtBlock(96), (3, 3, 27, 3)),
     "convnext_base": lambda: convnext(ConvNeXtBlock(128), (3, 3, 27, 3)),
+    "convnext_large": lambda: convnext(ConvNeXtBlock(192), (3, 3, 27, 3)),
+    "convnext_xlarge": lambda: convnext(ConvNeXtBlock(256), (3, 3, 27, 3)),
     "convnextv2_atto": lambda: convnext(ConvNeXtV2Block(40), (2, 2, 6, 2)),
     "convnextv2_tiny": lambda: convnext(ConvNeXtV2Block(96), (3, 3, 9, 3)),
 }

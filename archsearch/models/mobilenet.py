@@ -21,17 +21,22 @@ def mobilenetv1() -> Architecture:
     return Architecture(ConvNormAct(32, 2), stages, Classifier())
 
 
-def mobilenetv2() -> Architecture:
+def mobilenetv2(width_multiplier: Ratio = 1) -> Architecture:
+    """Widths are the nearest multiples of 8, for a multiplier of at least 1."""
+
+    def widened(width: int) -> int:
+        return int(width * width_multiplier + 4) // 8 * 8
+
     rows = (  # expansion, width, depth, stride: table 2 of the paper
         (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2),
         (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
     )  # fmt: skip
     stages = [
-        Stage.of(InvertedResidual(w, expansion=e), d, stride=s, projects=True)
+        Stage.of(InvertedResidual(widened(w), expansion=e), d, stride=s, projects=True)
         for e, w, d, s in rows
     ]
-    pointwise = ConvNormAct(1280, conv=Convolution(), activation=ReLU6())
-    stem = ConvNormAct(32, 2, activation=ReLU6())
+    pointwise = ConvNormAct(widened(1280), conv=Convolution(), activation=ReLU6())
+    stem = ConvNormAct(widened(32), 2, activation=ReLU6())
     return Architecture(stem, (*stages, Stage.of(pointwise)), Classifier())
 
 
@@ -77,5 +82,6 @@ def exact(part: int, whole: int) -> Ratio:
 MODELS = {
     "mobilenetv1_100": mobilenetv1,
     "mobilenetv2_100": mobilenetv2,
+    "mobilenetv2_140": lambda: mobilenetv2(Fraction(7, 5)),
     "mobilenetv3_large_100": mobilenetv3_large,
 }
