@@ -129,6 +129,10 @@ class Operator:
     inputs: ClassVar[int | None] = 1
     """How many inputs it takes, as its ``weights`` say; None for any number."""
 
+    channel_order: ClassVar[str] = ""
+    """Why the place of a channel among the others means something to it, where ``channels`` does
+    not tell; such an operator cannot be grown by copies of channels."""
+
     # -- what a person choosing an operator asks -----------------------------------------------
     paper: ClassVar[str] = ""
     """Where it comes from: authors and year."""

@@ -21,12 +21,14 @@ from archsearch.blocks.plain import ConvNormAct
 from archsearch.operator import IllegalArchitecture
 from archsearch.operators.activation import GELU, Hardsigmoid, Hardswish, ReLU, ReLU6, SiLU
 from archsearch.operators.convolution import Convolution
-from archsearch.operators.normalization import GRN, BatchNorm, LayerNorm
+from archsearch.operators.normalization import GRN, BatchNorm, GroupNorm, LayerNorm
 from archsearch.operators.pooling import AvgPool, MaxPool
 from archsearch.recipes.squeeze_excitation import SqueezeExcitation
 
 activations = st.sampled_from([ReLU(), ReLU6(), SiLU(), GELU(), Hardswish()])
-norms = st.sampled_from([BatchNorm(), BatchNorm(eps=1e-3), LayerNorm(), GRN()])
+norms = st.sampled_from(
+    [BatchNorm(), BatchNorm(eps=1e-3), LayerNorm(), GRN(), GRN(bias=False), GroupNorm(4)]
+)
 widths = st.integers(1, 4).map(lambda n: 16 * n)
 ratios = st.sampled_from([1, 2, 3, Fraction(1, 2), Fraction(3, 2)])
 depths = st.integers(1, 3)

@@ -15,7 +15,8 @@ ROOT = Path(__file__).parents[1] / "archsearch"
 
 LAYERS = [
     "errors", "files", "legality", "poly",
-    "operator", "graph", "spatial", "operators", "recipes", "convolutions", "block", "blocks", "architecture",
+    "operator", "graph", "spatial", "operators", "recipes", "convolutions",
+    "block", "blocks", "architecture",
     "cost", "entropy", "models", "serialization", "merge",
     "solver",
     "space", "tables", "candidates", "budget",

@@ -1,4 +1,5 @@
-"""``archsearch list KIND``: the spaces, objectives, operators, blocks and published models."""
+"""``archsearch list KIND``: the spaces, objectives, operators, blocks and published models; of an
+operator that is named all that is known."""
 
 from __future__ import annotations
 
@@ -15,19 +16,45 @@ from .options import add_json, print_json
 
 def arguments(parser: Parser) -> None:
     parser.add_argument("kind", metavar="KIND", help=", ".join(KINDS))
+    parser.add_argument("name", metavar="NAME", nargs="?", help="one operator: all about it")
     add_json(parser)
+    parser.add_argument("--markdown", action="store_true", help="operators as a page of docs/")
 
 
 def run(args: Namespace) -> int:
     kind = args.kind if args.kind in KINDS else f"{args.kind}s"
     if kind not in KINDS:
         raise UserError(f"no list is named {args.kind[:40]!r}; {suggestion(args.kind, KINDS)}")
-    rows = KINDS[kind]()
+    if kind != "operators" and (args.name is not None or args.markdown):
+        raise UserError("NAME and --markdown are for operators: archsearch list operators NAME")
+    if args.name is not None:
+        _check_operator(args.name)
     if args.json:
-        print_json(rows)
+        print_json([row for row in KINDS[kind]() if args.name in (None, row["name"])])
+    elif kind == "operators":
+        _print_operators(args.name, args.markdown)
     else:
-        _print(rows)
+        _print(KINDS[kind]())
     return 0
+
+
+def _check_operator(name: str) -> None:
+    from ..report.operators import operator_kinds
+
+    known = operator_kinds()
+    if name not in known:
+        raise UserError(f"no operator is named {name[:40]!r}; {suggestion(name, known)}")
+
+
+def _print_operators(name: str | None, markdown: bool) -> None:
+    """All about every operator, the same as a page, or all about one."""
+    from ..report.operators import operator_details, operator_listing, operator_page, operator_rows
+
+    rows = operator_rows(name)
+    if name is not None:
+        print(operator_details(rows[0]))
+    else:
+        print(operator_page(rows) if markdown else operator_listing(rows))
 
 
 def spaces() -> list[dict[str, Any]]:
@@ -47,10 +74,12 @@ def objectives() -> list[dict[str, Any]]:
 
 
 def operators() -> list[dict[str, Any]]:
-    importlib.import_module("archsearch.operators")  # makes them known
-    from ..operator import Operator
+    """Everything that is derived of operators and composite convolutions."""
+    from dataclasses import asdict
 
-    return [_class(cls) for _, cls in sorted(Operator.known.items())]
+    from ..report.operators import operator_rows
+
+    return [asdict(row) | {"preserved_by": row.preserved_by} for row in operator_rows()]
 
 
 def blocks() -> list[dict[str, Any]]:

@@ -26,15 +26,6 @@ State: TypeAlias = "Mapping[str, Tensor]"
 CHANNEL_FIELDS = ("out_channels", "out_features", "start", "stop")
 """Fields of operators that count channels: they grow with the channels of the input."""
 
-ORDERED = {
-    "BiasedAttention": "the products of queries and keys would count every channel twice",
-    "Interleave": "the channels of its inputs alternate, which would part copies",
-    "PixelShuffle": "channels side by side are neighbouring pixels, not a channel and its copy",
-    "SmallKernelAggregation": "a channel's kernel is counted off by its place among the channels",
-    "WindowAttention": "heads keep their width, so they would hold copies of fewer channels",
-}
-"""Operators in which the place of a channel has a meaning that labels do not tell, and why."""
-
 
 class CannotGrow(UserError, ValueError):
     """A transformation that would change what an operator computes; the message says why."""
@@ -136,8 +127,8 @@ def _among_zeros(tensor: Tensor, dim: int, size: int, groups: int) -> Tensor:
 def wider(op: Operator, x: tuple[Shape, ...], factor: int = 2) -> Grown:
     """Every channel ``factor`` times: copies of inputs give copies of outputs."""
     name = type(op).__name__
-    if name in ORDERED:
-        raise CannotGrow(f"{name}: {ORDERED[name]}")
+    if op.channel_order:
+        raise CannotGrow(f"{name}: {op.channel_order}")
     if op.channels == "flatten" and x[0].positions > 1:
         raise CannotGrow(
             f"{name}: the numbers of a channel stand together, not those of its copies"
@@ -239,7 +230,9 @@ def grown_nodes(transformation: str, old: Scope, new: Scope) -> list[Grown]:
         apply: Callable[..., Grown] = TRANSFORMATIONS[transformation]
         expected = apply(a.op, a.x, **extra)
         if expected != same:
-            raise CannotGrow(f"{a.name}: {expected.op} would compute the same, not {b.op}")
+            fields = [f for f, v in vars(expected.op).items() if getattr(b.op, f) != v]
+            wrong = ", ".join(f"{f} {getattr(b.op, f)}" for f in fields) or "another input"
+            raise CannotGrow(f"{a.name}: {wrong} in its larger form computes something else")
         grown.append(same)
     return grown
 

@@ -21,21 +21,31 @@ class Activation(Operator, abstract=True):
 class ReLU(Activation):
     """max(x, 0)"""
 
+    paper = "Nair & Hinton 2010"
+
 
 class ReLU6(Activation):
     """min(max(x, 0), 6)"""
+
+    paper = "Krizhevsky 2010"
 
 
 class SiLU(Activation):
     """x sigmoid(x), also called swish"""
 
+    paper = "Hendrycks & Gimpel 2016; Elfwing et al. 2018"
+
 
 class GELU(Activation):
     """x times the normal distribution function of x"""
 
+    paper = "Hendrycks & Gimpel 2016"
+
 
 class Hardswish(Activation):
     """x hardsigmoid(x)"""
+
+    paper = "Howard et al. 2019 (MobileNetV3)"
 
 
 class Sigmoid(Activation):
@@ -44,6 +54,8 @@ class Sigmoid(Activation):
 
 class Hardsigmoid(Activation):
     """relu6(x + 3) / 6"""
+
+    paper = "Courbariaux et al. 2015"
 
 
 class Tanh(Activation):

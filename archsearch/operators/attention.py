@@ -67,6 +67,7 @@ class BiasedAttention(Operator):
     shift_equivariant = False
     stored = True
     coefficients = frozenset({0, 1})
+    channel_order = "the products of queries and keys would count every channel twice"
     layer = staticmethod(_biased_attention)
 
     def shape(self, query: Shape, key: Shape, value: Shape) -> Shape:

@@ -31,6 +31,10 @@ class Convolution(Operator):
     group_size: int | None = None
     padding: int | tuple[int, ...] | None = None
     bias: bool = False
+    paper = (
+        "LeCun et al. 1989; groups: Krizhevsky et al. 2012, of constant size: Jha et al. 2020"
+        " (E2GC); dilation: Yu & Koltun 2016"
+    )
     channels = "new"
     may_be_zero = frozenset({"padding"})
 

@@ -28,6 +28,8 @@ def _same(x: Shape, y: Shape) -> Shape:
 class Add(Operator):
     """Sum of two branches (a residual connection)."""
 
+    paper = "He et al. 2016 (ResNet)"
+
     def shape(self, x: Shape, y: Shape) -> Shape:
         return _same(x, y)
 
@@ -42,6 +44,7 @@ class Add(Operator):
 class Multiply(Operator):
     """Product of a feature map with another, or with a gate of one number per channel."""
 
+    paper = "Hu et al. 2018 (squeeze-and-excitation)"
     input_conditioned = True
 
     def shape(self, x: Shape, y: Shape) -> Shape:
@@ -59,6 +62,7 @@ class Multiply(Operator):
 class Concat(Operator):
     """Feature maps side by side along the channels (DenseNet)."""
 
+    paper = "Huang et al. 2017 (DenseNet)"
     channels = "concat"
 
     def shape(self, *x: Shape) -> Shape:
@@ -126,6 +130,7 @@ class LayerScale(Operator):
     """One learned factor per channel at the end of a residual branch (Touvron et al. 2021)."""
 
     initial_value: float = 1e-6
+    paper = "Touvron et al. 2021 (CaiT)"
     layer = staticmethod(_layer_scale)
 
     def weights(self, x: Shape) -> dict[str, Weight]:

@@ -19,6 +19,7 @@ class BatchNorm(Operator):
     eps: float = 1e-5
     momentum: float = 0.1
     zero_init: bool = False
+    paper = "Ioffe & Szegedy 2015"
 
     def weights(self, x: Shape) -> dict[str, Weight]:
         trained = {name: per_channel(x.channels) for name in ("weight", "bias")}
@@ -51,6 +52,7 @@ class LayerNorm(Operator):
     """Layer norm over channels, for any number of spatial dimensions (ConvNeXt)."""
 
     eps: float = 1e-6
+    paper = "Ba et al. 2016; over channels: Liu et al. 2022 (ConvNeXt)"
     channels = "joint"
     layer = staticmethod(_layer_norm)
 

@@ -79,6 +79,8 @@ class AvgPool(_Pool):
 class GlobalPool(Operator):
     """The mean of each channel over the whole map; the map keeps its dimensions, each of size 1."""
 
+    paper = "Lin et al. 2014 (Network in Network)"
+
     def shape(self, x: Shape) -> Shape:
         check(x.dimensions > 0, "pooling needs a spatial input, not {}", x)
         return Shape(x.channels, (1,) * x.dimensions)

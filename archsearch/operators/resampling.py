@@ -99,6 +99,7 @@ class PixelShuffle(Operator):
     """``nn.PixelShuffle``: ``scale`` x ``scale`` channels become one of as many positions, output
     ``[c, scale * y + i, scale * x + j]`` being input ``[scale**2 * c + scale * i + j, y, x]``."""
 
+    channel_order = "channels side by side are neighbouring pixels, not a channel and its copy"
     scale: int = 2
     paper = "Shi et al. 2016 (ESPCN), equation 4"
     channels = "split"

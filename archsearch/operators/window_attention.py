@@ -85,6 +85,7 @@ class WindowAttention(Operator):
     input_conditioned = True
     shift_equivariant = False
     coefficients = frozenset({1})
+    channel_order = "heads keep their width, so they would hold copies of fewer channels"
     layer = staticmethod(_window_attention)
 
     def check_fields(self) -> None:

@@ -388,6 +388,11 @@ def _shown(value: object) -> str:
     return str(value) if isinstance(value, Fraction) else repr(value)
 
 
+def operator_listing(rows: Sequence[OperatorRow]) -> str:
+    """All that is known of every operator, then a table of them."""
+    return "\n\n".join([*map(operator_details, rows), operator_table(rows)])
+
+
 def operator_table(rows: Sequence[OperatorRow]) -> str:
     """A line per operator, under a heading for the composites and one for the operators."""
     header = ["name", "parameters", "MACs", "properties", "preserved by"]
@@ -400,7 +405,7 @@ def operator_table(rows: Sequence[OperatorRow]) -> str:
         ]
         if lines:
             parts += [title, "", table(header, lines, LEFT * len(header)), ""]
-    return "\n".join([*parts, LEGEND, "archsearch list operators NAME says more of one of them."])
+    return "\n".join([*parts, LEGEND])
 
 
 def operator_details(row: OperatorRow) -> str:
@@ -408,8 +413,6 @@ def operator_details(row: OperatorRow) -> str:
     settings = [f"{name}={default}" if default else name for name, default in row.fields.items()]
     lines = [
         f"{row.name}: {row.summary}",
-        *([f"From {row.paper}."] if row.paper else []),
-        "",
         *_facts(row, settings),
     ]
     return "\n".join(lines)
@@ -417,6 +420,7 @@ def operator_details(row: OperatorRow) -> str:
 
 def _facts(row: OperatorRow, settings: Sequence[str]) -> list[str]:
     facts = {
+        "paper": row.paper or "none",
         "fields": ", ".join(settings) or "none",
         "parameters": row.parameters,
         "MACs": row.macs,
@@ -425,7 +429,7 @@ def _facts(row: OperatorRow, settings: Sequence[str]) -> list[str]:
     }
     facts |= {f"not {name}": reason for name, reason in row.refusals.items() if reason}
     width = max(map(len, facts))
-    return [f"{name:<{width}}  {text}" for name, text in facts.items()]
+    return [f"  {name:<{width}}  {text}" for name, text in facts.items()]
 
 
 LEGEND = (
