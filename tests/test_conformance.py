@@ -20,6 +20,7 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from modules import randomise
+from representatives import REPRESENTATIVES
 from rows import CHANNELS, drawn_recipe, drawn_shape, legal, widened
 from torch import nn
 from torch.overrides import TorchFunctionMode
@@ -308,7 +309,7 @@ def check_receptive_field(recipe: Recipe, x: Shape) -> None:
 
 
 # -- published networks --------------------------------------------------------------------------
-@pytest.mark.parametrize("name", models.MODELS)
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_published_networks_match_pytorch(name: str) -> None:
     architecture = models.get(name)
     total, scope = cost(architecture), architecture.trace()

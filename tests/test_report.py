@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from representatives import REPRESENTATIVES
 
 from archsearch.cost import cost
 from archsearch.models import MODELS, get
@@ -76,7 +77,7 @@ def checked(design: Design) -> tuple[str, Checker]:
 
 
 # -- the page ----------------------------------------------------------------------------------
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize("name", REPRESENTATIVES)
 def test_the_page_of_any_network_is_well_formed(finished: Finished, name: str) -> None:
     text, checker = checked(finished(name))
     assert checker.seen.count("svg") >= 4
