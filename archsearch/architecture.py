@@ -84,6 +84,8 @@ class Architecture(Recipe):
     def __post_init__(self) -> None:
         if not 2 <= len(self.input) <= 4 or min(self.input) < 1:
             raise IllegalArchitecture(f"input {self.input} is not channels and 1 to 3 sizes")
+        if not self.stages:
+            raise IllegalArchitecture("a network needs at least one stage between stem and head")
         blocks = sum(stage.depth for stage in self.stages)
         if blocks > MOST_BLOCKS:
             raise IllegalArchitecture(f"{blocks} blocks are more than {MOST_BLOCKS}")

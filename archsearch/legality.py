@@ -91,8 +91,13 @@ def check_counts(description: object, may_be_zero: Collection[str] = ()) -> None
                 continue
             if number < 0 or name not in may_be_zero:
                 kind = type(description).__name__
-                bound = "must not be negative" if name in may_be_zero else "must be above zero"
+                least = 0 if name in may_be_zero else 1
+                bound = f"must be at least {least}" if type(number) is int else "must be above zero"
                 raise IllegalArchitecture(f"{name} of {kind} is {value}; it {bound}")
+
+
+MOST_DIVIDED = 2**20
+"""The largest number whose divisors a message names; no network is so wide."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,8 @@ class Divisors:
 
     def __str__(self) -> str:
         if not (isinstance(self.number, int) and isinstance(self.wanted, int)):
+            return "a divisor"
+        if self.number > MOST_DIVIDED:
             return "a divisor"
         found = [n for n in range(1, self.number + 1) if self.number % n == 0]
         below = [n for n in found if n < self.wanted][-1:]

@@ -248,9 +248,9 @@ def _made(cls: Hint, values: dict[str, Any], path: str) -> Any:
 
 
 def _bounded(value: int, path: str) -> int:
-    if not 0 <= value <= LARGEST:
-        raise _Refusal(f"{path} is {_show(value)}; it must be from 0 to {LARGEST}")
-    return value
+    if abs(value) > LARGEST:
+        raise _Refusal(f"{path} is {_show(value)}; it must be at most {LARGEST}")
+    return value  # its class says, with its name, what else it may not be
 
 
 def _finite(value: float, path: str) -> float:

@@ -48,7 +48,9 @@ class CompositeConvolution(Recipe):
             del settings["bias"]
         for name in settings:
             if name not in fields:
-                raise IllegalArchitecture(f"{self.kind} has no {name}: it cannot stand here")
+                raise IllegalArchitecture(
+                    f"{type(self).__name__} has no {name}: it cannot stand here"
+                )
         return type(self)(**(vars(self) | settings))
 
     def width(self, x: Value) -> Number:
@@ -60,8 +62,8 @@ class CompositeConvolution(Recipe):
         channels, width = x.shape.channels, self.width(x)
         check(
             equal(channels, width),
-            "{0} keeps its {1} channels and cannot give {2}: give it {1}, or put it into Separable",
-            self.kind,
+            "{0} keeps its {1} channels and cannot give {2}: give it {1}, or a 1x1 behind it",
+            type(self).__name__,
             channels,
             width,
         )
@@ -71,7 +73,7 @@ class CompositeConvolution(Recipe):
         check(
             self.stride in (1, (1,) * x.shape.dimensions),
             "{} has no stride {}: only 1; downsample before it",
-            self.kind,
+            type(self).__name__,
             self.stride,
         )
 
@@ -80,7 +82,7 @@ class CompositeConvolution(Recipe):
         check(
             x.shape.dimensions in allowed,
             "{} needs {} spatial dimensions, not {} ({})",
-            self.kind,
+            type(self).__name__,
             " or ".join(map(str, allowed)),
             x.shape.dimensions,
             x.shape,

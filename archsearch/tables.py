@@ -442,7 +442,7 @@ class _Builder:
 
 
 def _label(block: Block, columns: Mapping[str, Any]) -> str:
-    """What tells a pattern from others, in words: ``Bottleneck with conv DCLS``."""
+    """What tells a pattern from others, in words: ``Bottleneck with conv NAME``."""
     words = [
         f"{path} {type(value).__name__ if is_dataclass(value) else value}"
         for path, value in columns.items()

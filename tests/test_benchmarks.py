@@ -1,10 +1,11 @@
 """The benchmarks' port of the released evolutionary search computes what archsearch's own objective
-does, and searches as the original was measured to."""
+does, and searches as the original was measured to; operators are timed beside equal ones only."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from random import Random
@@ -12,20 +13,35 @@ from typing import Any
 
 import pytest
 
+from archsearch import convolutions
 from archsearch.loading import find_objective
 from archsearch.objectives import Entropy
+from archsearch.operator import Shape
+from archsearch.operators.convolution import depthwise
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def port() -> Iterator[Any]:
-    """benchmarks/released_search.py, imported as a script beside it would."""
+def beside() -> Iterator[None]:
+    """Scripts are imported as one beside them would."""
     sys.path.insert(0, str(BENCHMARKS))
-    try:
-        yield import_module("released_search")
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+    yield
+    sys.path.remove(str(BENCHMARKS))
+
+
+@pytest.fixture(scope="module")
+def port(beside: None) -> Any:
+    return import_module("released_search")
+
+
+@pytest.fixture
+def operators(beside: None, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """benchmarks/operators.py on maps that take no time."""
+    module = import_module("operators")
+    small = {2: (Shape(32, (16, 16)),), 3: (Shape(32, (4, 8, 8)),)}
+    monkeypatch.setattr(module, "INPUTS", small)
+    return module
 
 
 def random_net(port: Any, random: Random) -> Any:
@@ -91,3 +107,68 @@ def test_the_search_goes_as_the_original_was_measured_to(port: Any) -> None:
             found.append(search.best[0])
         assert sum(found) / len(found) == pytest.approx(mean, rel=0.025)
         assert search.evaluator.score(search.best[1]).rho <= 0.3
+
+
+# -- operators.py --------------------------------------------------------------------------------
+def test_every_variant_is_timed_beside_convolutions_of_its_reach(operators: Any) -> None:
+    rows = operators.compare_with_plain("", operators.Clock(0.0))
+    reach = {name: int(reach) for name, _, reach, *_ in rows}
+    files = {path.stem for path in Path(*convolutions.__path__).glob("[!_]*.py")}
+    assert files == {_file(operators.variants()[name]) for name in reach}
+    known = {"DCLS": 17, "InceptionDepthwise": 11, "LargeKernelAttention": 23, "Factorised": 3}
+    assert known.items() <= reach.items()
+    for row in rows:
+        for time in (row[3], row[6]):
+            assert float(time) > 0
+        for ratio in (*row[4:6], *row[7:]):
+            assert ratio == "-" or float(ratio.removesuffix("x")) > 0
+
+
+def _file(variant: object) -> str:
+    return type(variant).__module__.rpartition(".")[2]
+
+
+def test_convolutions_that_take_seconds_are_left_out(operators: Any) -> None:
+    conv = operators.variants()["DCLS"]
+    assert set(operators.counterparts(conv, Shape(64, (28, 28)))[1]) == {"depthwise"}
+    assert set(operators.counterparts(conv, Shape(8, (28, 28)))[1]) == {"depthwise", "dense"}
+
+
+def torch_as_rival(operators: Any, **settings: Any) -> Any:
+    def theirs(module: Any, x: Shape) -> Any:
+        return module.Conv2d(x.channels, x.channels, 3, groups=x.channels, padding=1, **settings)
+
+    own = operators.Alone(depthwise(3).with_(bias=True))
+    return operators.Rival("depthwise", "torch", "torch.nn", theirs, lambda x: own)
+
+
+def test_only_equal_functions_are_compared(operators: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(operators, "RIVALS", (torch_as_rival(operators),))
+    (row,) = operators.compare_with_rivals("", operators.Clock(0.0, channels_last=True))
+    assert row[:2] == ("depthwise (torch)", "32x16x16")
+    ours, theirs = map(float, row[2:4])
+    assert ours > 0 and theirs > 0
+    circular = torch_as_rival(operators, padding_mode="circular")
+    with pytest.raises(RuntimeError, match="depthwise: outputs differ by"):
+        circular.pair(Shape(32, (16, 16)))
+    with pytest.raises(ValueError, match="zip"):  # a weight that gets none of ours
+        replace(torch_as_rival(operators), order=("weight",)).pair(Shape(32, (16, 16)))
+
+
+def test_a_missing_package_is_said(operators: Any, monkeypatch: Any, capsys: Any) -> None:
+    missing = replace(torch_as_rival(operators), module="no_such_module")
+    monkeypatch.setattr(operators, "RIVALS", (missing,))
+    assert operators.compare_with_rivals("", operators.Clock(0.0)) == []
+    assert "torch is not installed: not compared with it" in capsys.readouterr().out
+
+
+def test_public_modules_compute_what_ours_do(operators: Any) -> None:
+    missing = set()
+    for rival in operators.RIVALS:
+        try:
+            (x,) = operators.INPUTS[rival.dimensions]
+            rival.pair(x)
+        except ImportError:
+            missing.add(rival.package)
+    if missing:
+        pytest.skip(f"not compared with {', '.join(sorted(missing))}: not installed")

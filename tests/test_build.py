@@ -22,6 +22,7 @@ from archsearch.blocks.basic import BasicBlock
 from archsearch.blocks.classifier import Classifier
 from archsearch.blocks.plain import ConvNormAct
 from archsearch.cost import cost
+from archsearch.merge import deployed as deployed_form
 from archsearch.nets import build as build_module
 from archsearch.nets.build import build, build_recipe, compile_text
 from archsearch.nets.source import source
@@ -38,6 +39,34 @@ def test_drawn_networks_run_and_cost_what_is_said(architecture: Architecture) ->
     with torch.no_grad():
         assert net(torch.randn(2, *architecture.input)).shape == (2, classes)
     assert sum(p.numel() for p in net.parameters()) == cost(architecture).params
+    check_weights(architecture)
+
+
+COMPOSED = (
+    "hornet_tiny_gf", "lsnet_t", "emov2_1m", "spartan", "unireplknet_a", "van_b0", "ffnet_1",
+    "inceptionnext_tiny", "r2plus1d_18", "p3d63", "deeplabv3_resnet50", "espcn_x3", "mc3_18",
+    "mobilenetv3_large_100", "efficientnet_b0", "densenet121", "deepmad_r18", "regnety_002",
+)  # fmt: skip
+"""Published networks of every way in which inner widths follow from others."""
+
+
+@pytest.mark.parametrize("name", COMPOSED)
+def test_every_weight_is_as_large_as_its_operator_says(name: str) -> None:
+    check_weights(models.get(name))
+    check_weights(models.get(name), deployed=True)
+
+
+def check_weights(architecture: Architecture, deployed: bool = False) -> None:
+    with torch.device("meta"):
+        state = build(architecture, deployed=deployed).state_dict()
+    scope = architecture.trace()
+    expected = {
+        f"{node.name}.{name}": weight.size
+        for node in (deployed_form(scope).scope if deployed else scope).nodes()
+        for name, weight in node.op.weights(*node.x).items()
+    }
+    assert {name: state[name].numel() for name in expected} == expected
+    assert {n for n in state if not n.endswith("num_batches_tracked")} == expected.keys()
 
 
 def test_names_in_graph_module_and_state_dict_are_the_same() -> None:

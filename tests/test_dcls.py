@@ -391,7 +391,7 @@ def test_exported_program_holds_the_positions_once(tmp_path: Path) -> None:
             (9, 9, 9),
             r"DCLS: kernel_size \(3, 3\) does not fit 3",
         ),
-        ({"taps": 0}, (9, 9), "taps of DCLS is 0; it must be above zero"),
+        ({"taps": 0}, (9, 9), "taps of DCLS is 0; it must be at least 1"),
         ({"dilation": -1}, (9, 9), "dilation of DCLS is -1"),
         (
             {"group_size": 5},

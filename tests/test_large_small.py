@@ -171,8 +171,6 @@ def test_values_pass_attention_and_coefficients_do_not() -> None:
     [
         (LSConvolution(), 12, "LSConvolution: 12 channels .* by 8 groups; 6 or 12 would"),
         (LSConvolution(groups=5), 15, "LSConvolution: 15 channels have no half"),
-        (LSConvolution(large_kernel_size=4), 16, "kernel_size 4 is even; 3 or 5"),
-        (LSConvolution(small_kernel_size=2), 16, "Aggregation: kernel_size 2 is even; 1 or 3"),
         (LSConvolution(out_channels=8), 16, "LSConvolution keeps its 16 channels"),
         (LSConvolution(stride=2), 16, "LSConvolution has no stride 2"),
         (LSConvolution(large_kernel_size=(7,)), 16, r"kernel_size \(7,\) does not fit 2 spatial"),
@@ -198,3 +196,10 @@ def test_refused_inputs() -> None:
         BiasedAttention(2).shape(Shape(8, (5, 5)), Shape(4, (5, 5)), x)
     with pytest.raises(IllegalArchitecture, match="12 channels do not split into 8 heads; 6 or 12"):
         BiasedAttention(8).shape(Shape(8, (5, 5)), Shape(8, (5, 5)), x)
+
+
+def test_even_kernels_are_refused_when_they_are_described() -> None:
+    with pytest.raises(IllegalArchitecture, match="LSConvolution: large_kernel_size 4 is even"):
+        LSConvolution(large_kernel_size=4)
+    with pytest.raises(IllegalArchitecture, match="small_kernel_size 2 is even; 1 or 3 keep"):
+        LSConvolution(small_kernel_size=2)

@@ -129,7 +129,7 @@ def test_the_last_stage_sees_frames_one_by_one() -> None:
             {"temporal_kernel_size": 2},
             "Pseudo3d: temporal_kernel_size 2 is even; 1 or 3 keep the size",
         ),
-        ({"stride": 0}, "stride of Pseudo3d is 0; it must be above zero"),
+        ({"stride": 0}, "stride of Pseudo3d is 0; it must be at least 1"),
     ],
 )
 def test_refuses_what_cannot_be(settings: dict[str, int], message: str) -> None:

@@ -193,11 +193,11 @@ REFUSED: list[tuple[Any, str]] = [
     ([document()], "it holds a list of 1, not the object of an architecture"),
     (None, "it holds null, not the object of an architecture"),
     # values
-    (document({"width": -16}), f"block.width is -16; it must be from 0 to {LARGEST}"),
-    (document({"width": LARGEST + 1}), f"it must be from 0 to {LARGEST}"),
+    (document({"width": -16}), "block: width of ConvNormAct is -16; it must be at least 1"),
+    (document({"width": LARGEST + 1}), f"it must be at most {LARGEST}"),
     (
         document({"width": 0}),
-        "stages[0][0].block: width of ConvNormAct is 0; it must be above zero",
+        "stages[0][0].block: width of ConvNormAct is 0; it must be at least 1",
     ),
     (document({"stride": 0}), "stride of ConvNormAct is 0"),
     (
@@ -332,7 +332,9 @@ def test_private_classes_cannot_be_named() -> None:
         assert "_Hidden" in Operator.known
         with pytest.raises(BadFile, match='no Operator is named "_Hidden"'):
             from_json(json.dumps(document({"activation": {"is": "_Hidden"}})))
-        network = Architecture(ConvNormAct(8, activation=_Hidden()), (), Classifier(10))
+        network = Architecture(
+            ConvNormAct(8), (Stage.of(ConvNormAct(8, activation=_Hidden())),), Classifier(10)
+        )
         with pytest.raises(TypeError, match="which no file can name"):
             to_json(network)
     finally:

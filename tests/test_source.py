@@ -29,6 +29,7 @@ from archsearch.architecture import Architecture, Run, Stage
 from archsearch.blocks.basic import BasicBlock
 from archsearch.blocks.bottleneck import Bottleneck
 from archsearch.blocks.classifier import Classifier
+from archsearch.blocks.conv_stem import ConvStem
 from archsearch.blocks.convnext import ConvNeXtBlock, ConvNeXtV2Block, NormDownsample, PatchStem
 from archsearch.blocks.dense import DenseLayer, DenseTransition
 from archsearch.blocks.inverted_residual import InvertedResidual
@@ -210,6 +211,83 @@ def test_one_class_splits_channels_of_every_width(sizes: tuple[int, ...], line: 
         convs = [getattr(block.parts, f"conv{i}") for i in range(len(sizes))]
         parts = [conv(chunk) for conv, chunk in zip(convs, chunks, strict=False)]
         torch.testing.assert_close(block.parts(x), torch.cat(parts, dim=1))
+
+
+def test_uneven_parts_are_what_the_others_leave() -> None:
+    stages = tuple(Stage.of(Parts(w, sizes=(5, 3))) for w in (16, 24, 40))
+    text = source(Architecture(None, stages, Classifier(10), (3, 12, 12)))
+    assert "part0_channels = 5 * channels // 8" in text
+    assert "part1_channels = channels - part0_channels" in text
+
+
+# -- what a class takes ------------------------------------------------------------------------
+def parameters_of(text: str) -> dict[str, list[str]]:
+    """What the constructors take, by class."""
+    classes = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
+    return {
+        node.name: [argument.arg for argument in method.args.args[1:]]
+        for node in classes
+        for method in node.body
+        if isinstance(method, ast.FunctionDef) and method.name == "__init__"
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("hornet_tiny_7x7", {"RecursiveGatedOrder5": ["channels"]}),
+        ("hornet_tiny_gf", {"MetaFormerBlock": ["channels", "conv"]}),
+        ("lsnet_t", {"LSConvolution": ["channels"], "OffsetAttention": ["channels"]}),
+        ("lsnet_t", {"LSNetBlock": ["channels", "conv"], "LSNetPair": ["channels", "conv"]}),
+        ("p3d63", {"Pseudo3dBottleneck": ["channels", "conv"], "Pseudo3dA": ["channels"]}),
+        ("inceptionnext_tiny", {"InceptionDepthwise": ["channels"]}),
+        ("deeplabv3_resnet50", {"AtrousPyramid": ["in_channels", "out_channels"]}),
+        ("espcn_x2", {"SubPixel": ["in_channels", "out_channels"]}),
+        ("van_b0", {"VisualAttention": ["channels"]}),
+    ],
+)
+def test_inner_widths_follow_from_the_channels(name: str, expected: dict[str, list[str]]) -> None:
+    assert parameters_of(source(models.get(name))).items() >= expected.items()
+
+
+def test_classes_that_differ_in_a_part_take_it() -> None:
+    text = source(models.get("p3d63"))
+    assert "self.conv2 = conv(hidden_channels)" in text
+    assert "Pseudo3dBottleneck(1024, conv=Pseudo3dC)" in text
+    text = source(models.get("emov2_1m"))
+    assert "self.norm = norm(in_channels, eps=1e-6)" in text
+    assert "norm=ChannelLayerNorm, activation=nn.GELU" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("name", models.MODELS)
+def test_names_are_not_numbered(name: str) -> None:
+    """No class of a published network is a second one of its name, and no parameter either."""
+    for deployed in (False, True):
+        found = parameters_of(source(models.get(name), deployed=deployed))
+        for kind, parameters in found.items():
+            assert not (kind[-1].isdigit() and kind.rstrip("0123456789") in found)
+            assert not any(parameter[-1].isdigit() for parameter in parameters)
+            assert len(kind) <= 40
+
+
+def test_layers_of_equal_names_are_told_apart() -> None:
+    blocks = [
+        ConvNormAct(8, norm=None),
+        ConvNormAct(8, norm=None, activation=None),
+        ConvNormAct(8, activation=None),
+        ConvNormAct(8),
+    ]
+    text = source(net_of(*blocks))
+    assert len(parameters_of(text)) == 6  # four of them, classifier, network
+
+
+def test_stem_does_not_follow_from_the_image() -> None:
+    """Six inner channels are no twice the three of an image: images of five leave them six."""
+    stem = ConvStem(16, inner=6)
+    architecture = Architecture(stem, (Stage.of(ConvNormAct(8)),), Classifier(10), (3, 16, 16))
+    net: Any = build(architecture, in_chans=5)
+    assert net.stem.conv1.weight.shape[:2] == (6, 5)
+    assert net.stem.conv2.weight.shape[:2] == (16, 6)
 
 
 def test_docstring_tells_the_costs() -> None:

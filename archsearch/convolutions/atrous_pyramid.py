@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..graph import Tracer, Value
+from ..legality import check_odd
 from ..operator import Operator
 from ..operators.activation import ReLU
 from ..operators.convolution import Convolution
@@ -35,6 +36,9 @@ class AtrousPyramid(CompositeConvolution):
     activation: Operator = ReLU()
     dropout: float = 0.5
     paper = "Chen et al. 2017 (DeepLabv3)"
+
+    def check_fields(self) -> None:
+        check_odd(self, "kernel_size")
 
     def expand(self, g: Tracer, x: Value) -> Value:
         self.keep_size(x)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..graph import Tracer, Value
+from ..legality import check
 from ..operator import Operator
 from ..operators.activation import GELU
 from ..operators.convolution import Convolution, depthwise
@@ -35,4 +36,11 @@ class FFNifiedAttention(CompositeConvolution):
         conv = self.conv.with_(out_channels=width, bias=True)
         y = g("query_norm", BatchNorm(), g("query", Convolution(width), x))
         y = g("activation", self.activation, g("key", conv, y))
-        return g("value", conv, y)
+        y = g("value", conv, y)
+        check(
+            y.shape.size == x.shape.size,
+            "FFNifiedAttention: its conv makes {} of {}; give one that keeps the size",
+            y.shape,
+            x.shape,
+        )
+        return y

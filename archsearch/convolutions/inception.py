@@ -32,13 +32,12 @@ class InceptionDepthwise(CompositeConvolution):
 
     def check_fields(self) -> None:
         check_odd(self, "square_kernel_size", "band_kernel_size")
-        if isinstance(self.branch_ratio, int | Fraction):
-            check(
-                3 * self.branch_ratio < 1,
-                "InceptionDepthwise: three branches of branch_ratio {} leave no channels for the"
-                " identity; give less than 1/3",
-                self.branch_ratio,
-            )
+        check(
+            3 * self.branch_ratio < 1,
+            "InceptionDepthwise: three branches of branch_ratio {} leave no channels for the"
+            " identity; give less than 1/3",
+            self.branch_ratio,
+        )
 
     def expand(self, g: Tracer, x: Value) -> Value:
         self.need_dimensions(x, 2)

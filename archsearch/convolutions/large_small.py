@@ -36,6 +36,9 @@ class LSConvolution(CompositeConvolution):
     groups: int = 8
     paper = "Wang et al. 2025 (LSNet)"
 
+    def check_fields(self) -> None:
+        check_odd(self, "large_kernel_size", "small_kernel_size")
+
     def expand(self, g: Tracer, x: Value) -> Value:
         self.keep_channels(x)
         self.keep_size(x)
@@ -84,16 +87,14 @@ def _small_kernel_aggregation() -> type[nn.Module]:
         def forward(self, x: Tensor, kernels: Tensor) -> Tensor:
             batch, _, *size = x.shape
             k, dims = self.kernel_size, len(size)
-            kernels = kernels.reshape(batch, 1, -1, k**dims, *size)
+            first, *others = kernels.reshape(batch, 1, -1, k**dims, *size).unbind(3)
             padded = nn.functional.pad(x, (k // 2,) * (2 * dims))
-            padded = padded.reshape(batch, -1, kernels.shape[2], *padded.shape[2:])
-            y = torch.zeros_like(x).view(batch, -1, kernels.shape[2], *size)
-            for tap in range(k**dims):  # one shifted view after the other: no k**dims copies of x
-                shifted = padded
-                for dim in range(dims):
-                    offset = tap // k ** (dims - 1 - dim) % k
-                    shifted = shifted.narrow(dim + 3, offset, size[dim])
-                y = y + shifted * kernels.select(3, tap)
+            shifted = [padded.reshape(batch, -1, first.shape[2], *padded.shape[2:])]
+            for dim, length in enumerate(size):  # views: no k**dims copies of x
+                shifted = [part.narrow(dim + 3, i, length) for part in shifted for i in range(k)]
+            y = shifted[0] * first
+            for part, factors in zip(shifted[1:], others, strict=True):
+                y = torch.addcmul(y, part, factors)
             return y.reshape(x.shape)
 
     return SmallKernelAggregation
@@ -113,6 +114,7 @@ class SmallKernelAggregation(Operator):
     input_conditioned = True
     coefficients = frozenset({1})
     stored = True
+    channel_order = "a channel's kernel is counted off by its place among the channels"
     layer = staticmethod(_small_kernel_aggregation)
 
     def check_fields(self) -> None:

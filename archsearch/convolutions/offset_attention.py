@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..graph import Tracer, Value
-from ..legality import Divisors, check
+from ..legality import Divisors, check, check_odd
 from ..operators.activation import ReLU
 from ..operators.attention import BiasedAttention
 from ..operators.convolution import Convolution
@@ -28,6 +28,9 @@ class OffsetAttention(CompositeConvolution):
     key_width: int = 16
     query_kernel_size: int | tuple[int, ...] = 3
     paper = "Wang et al. 2025 (LSNet); Graham et al. 2021 (LeViT)"
+
+    def check_fields(self) -> None:
+        check_odd(self, "query_kernel_size")
 
     def expand(self, g: Tracer, x: Value) -> Value:
         self.keep_channels(x)

@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from ..graph import Tracer, Value
-from ..legality import check
+from ..legality import check, check_odd
 from ..operator import Axis, Call, Kind, Operator, Shape, Weight, Window
 from ..operators.convolution import Convolution, depthwise
 from ..operators.merge import Multiply, Split
@@ -17,6 +17,9 @@ from ..spatial import CompositeConvolution, Spatial
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+MOST_GATES = 25
+"""No network is 2^25 channels wide."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,15 @@ class RecursiveGated(CompositeConvolution):
     conv: Spatial = depthwise(7)
     factor: Ratio = Fraction(1, 3)
     paper = "Rao et al. 2022 (HorNet)"
+
+    def check_fields(self) -> None:
+        check(
+            self.order <= MOST_GATES,
+            "RecursiveGated: order {} halves the channels more often than any width allows; give at"
+            " most {}",
+            self.order,
+            MOST_GATES,
+        )
 
     @property
     def kind(self) -> str:
@@ -82,6 +94,9 @@ class GlobalLocalFilter(CompositeConvolution):
 
     kernel_size: int | tuple[int, ...] = 3
     paper = "Rao et al. 2022 (HorNet-GF); Rao et al. 2021 (GFNet)"
+
+    def check_fields(self) -> None:
+        check_odd(self, "kernel_size")
 
     def expand(self, g: Tracer, x: Value) -> Value:
         self.keep_channels(x)
@@ -192,6 +207,7 @@ class Interleave(Operator):
     """Two feature maps of equal shape side by side, their channels in turn."""
 
     channels = "concat"
+    channel_order = "the channels of its inputs alternate, which would part copies"
     layer = staticmethod(_interleave)
 
     def shape(self, x: Shape, y: Shape) -> Shape:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..graph import Tracer, Value
+from ..legality import check_odd
 from ..operators.convolution import Convolution
 from ..operators.resampling import PixelShuffle
 from ..spatial import CompositeConvolution
@@ -25,6 +26,9 @@ class SubPixel(CompositeConvolution):
     kernel_size: int = 3
     bias: bool = False
     paper = "Shi et al. 2016 (ESPCN)"
+
+    def check_fields(self) -> None:
+        check_odd(self, "kernel_size")
 
     def expand(self, g: Tracer, x: Value) -> Value:
         self.need_dimensions(x, 2)

@@ -101,7 +101,7 @@ class WeightedConvolution(Convolution):
             not isinstance(self.kernel_size, tuple),
             "WeightedConvolution: kernel_size {} is not one number for all dimensions; {} would be",
             self.kernel_size,
-            max(self.kernel_size) if isinstance(self.kernel_size, tuple) else self.kernel_size,
+            max(self.kernel_size, default=3) if isinstance(self.kernel_size, tuple) else 3,
         )
         if isinstance(self.kernel_size, int):
             self._check_rings(self.kernel_size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from .layers import own_layer, signature
 from .layout import INDENT, bracketed, conditional
 from .naming import class_names
 from .parameters import Plan, plan_class
-from .structure import RESERVED, Child, Part, Parting
+from .structure import INPUT, RESERVED, Child, Part, Parting
 
 CLASSES = "num_classes"
 
@@ -21,27 +21,72 @@ class Classes:
     """The classes that a network's parts need: their plans, by signature, and their text.
 
     ``head`` is the part that ends in class scores, where there is one: its class can leave out its
-    last layer.
+    last layer. ``first`` is the part that reads the network's input, whose channels can change.
     """
 
-    def __init__(self, parts: Sequence[Part], taken: set[str], head: Part | None = None) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        taken: set[str],
+        head: Part | None = None,
+        first: Part | None = None,
+    ) -> None:
         inside = [inner for part in parts for inner in part.parts()]
         self.head = head
-        self.first: dict[tuple[Any, ...], Part] = {}
-        instances: dict[tuple[Any, ...], list[Part]] = {}
-        for part in inside:
-            self.first.setdefault(part.signature, part)
-            instances.setdefault(part.signature, []).append(part)
-        names = class_names(inside, taken)
         self.plans: dict[tuple[Any, ...], Plan] = {}
-        for key, group in instances.items():
-            is_head = head is not None and key == head.signature
+        groups: dict[Plan, list[Part]] = {}
+        for group in self._groups(inside):
+            is_head = self._is_head(group[0])
             output = CLASSES if is_head else "out_channels"
-            self.plans[key] = plan_class(names[key], group, self.plans, output, is_head)
+            plan = plan_class(group, self.plans, output, is_head, _reads_input(group, first))
+            self.plans |= {part.signature: plan for part in group}
+            groups[plan] = group
+        order = dict.fromkeys(self.plans[part.signature] for part in inside)
+        self.first = {plan: groups[plan][0] for plan in order}
+        names = class_names([groups[plan] for plan in order], taken)
+        for plan, name in zip(order, names, strict=True):
+            plan.name = name
+
+    def _groups(self, inside: Sequence[Part]) -> Iterator[list[Part]]:
+        """The instances of every class, each after those of the parts inside it.
+
+        Parts of the same layers are one class, also where parts inside them differ: the class then
+        takes theirs. So a kind of block is looked at when all that its blocks need is known.
+        """
+        same: dict[tuple[Any, ...], list[Part]] = {}
+        for part in inside:
+            same.setdefault(part.signature, []).append(part)
+        waiting = list(same.values())
+        while waiting:
+            blocked = {group[0].kind for group in waiting if not self._is_ready(group[0])}
+            now = [group for group in waiting if group[0].kind not in blocked]
+            now = now or [group for group in waiting if self._is_ready(group[0])]
+            alike: dict[tuple[Any, ...], list[Part]] = {}
+            for group in now:
+                alike.setdefault(self._likeness(group[0]), []).extend(group)
+            yield from alike.values()
+            waiting = [group for group in waiting if group[0].signature not in self.plans]
+
+    def _is_ready(self, part: Part) -> bool:
+        return all(c.part is None or c.part.signature in self.plans for c in part.children)
+
+    def _likeness(self, part: Part) -> tuple[Any, ...]:
+        """What two parts have in common that can be one class."""
+        kind, same, *rest = part.signature
+        alike = tuple(
+            (child.name, self.plans[child.part.signature].interface, child.reads)
+            if child.part is not None
+            else signature
+            for child, signature in zip(part.children, same, strict=True)
+        )
+        return kind, alike, *rest, self._is_head(part)
+
+    def _is_head(self, part: Part) -> bool:
+        return self.head is not None and part.signature == self.head.signature
 
     @property
     def names(self) -> set[str]:
-        return {plan.name for plan in self.plans.values()}
+        return {plan.name for plan in self.first}
 
     def call(self, part: Part, **given: str) -> tuple[str, list[str]]:
         """The class of a part and its arguments as text; ``given`` replaces some of them."""
@@ -50,23 +95,23 @@ class Classes:
 
     def texts(self) -> list[list[str]]:
         """The lines of every class."""
-        return [self._class(part, self.plans[key]) for key, part in self.first.items()]
+        return [self._class(part, plan) for plan, part in self.first.items()]
 
     def initial(self) -> list[tuple[list[str], list[str]]]:
         """Names of classes, and the lines that start some of their weights."""
         found: dict[tuple[str, ...], list[str]] = {}
-        for key, part in self.first.items():
+        for plan, part in self.first.items():
             lines = [
                 f"nn.init.{function}(module.{child.name}.{weight})"
                 for child in part.children
                 for weight, function in child.initial
             ]
             if lines:
-                found.setdefault(tuple(lines), []).append(self.plans[key].name)
+                found.setdefault(tuple(lines), []).append(plan.name)
         return [(names, list(lines)) for lines, names in found.items()]
 
     def _class(self, part: Part, plan: Plan) -> list[str]:
-        is_head = self.head is not None and part.signature == self.head.signature
+        is_head = self._is_head(part)
         words = ["self", *map(str, plan.parameters)]
         lines = [f"class {plan.name}(nn.Module):"]
         lines += bracketed(1, "def __init__(", words, ") -> None:")
@@ -88,10 +133,10 @@ class Classes:
         )
 
     def _layer(self, child: Child, plan: Plan, is_last: bool) -> list[str]:
-        texts = {a.role: t for a, t in plan.texts.items() if a.child == child.name}
+        texts = plan.texts_of(child.name)
         if child.part is not None:
-            inner = self.plans[child.part.signature]
-            return bracketed(2, f"self.{child.name} = {inner.name}(", inner.words(texts), ")")
+            words = self.plans[child.part.signature].words(texts)
+            return bracketed(2, f"self.{child.name} = {texts['class']}(", words, ")")
         assert child.call is not None
         assert child.op is not None
         if "class" in texts and not child.positional:
@@ -99,16 +144,17 @@ class Classes:
         roles = [role for role, _ in child.arguments]
         positional, named = roles[: child.positional], roles[child.positional :]
         defaults = signature(child.call, type(child.op)).defaults
+        kind = texts.pop("norm", child.call.name)
         words = [texts[role] for role in positional]
         words += [
             f"{role}={texts[role]}"
             for role in named
-            if role not in defaults or texts[role] != show(defaults[role])
+            if role in texts and (role not in defaults or texts[role] != show(defaults[role]))
         ]
         if is_last:
-            call = f"{child.call.name}({', '.join(words)})"
+            call = f"{kind}({', '.join(words)})"
             return conditional(2, f"self.{child.name}", call, CLASSES, "nn.Identity()")
-        return bracketed(2, f"self.{child.name} = {child.call.name}(", words, ")")
+        return bracketed(2, f"self.{child.name} = {kind}(", words, ")")
 
 
 class Numbers:
@@ -134,7 +180,8 @@ class Numbers:
         names = parting.names
         if parting.is_even:
             return f"{{0}}.chunk({len(names)}, dim=1)"
-        own = "split_sizes" if "split_sizes" not in self._taken else f"{names[0]}_split_sizes"
+        stem = names[0].rstrip("0123456789")
+        own = "split_sizes" if "split_sizes" not in self._taken else f"{stem}_split_sizes"
         self._taken.add(own)
         sizes = [texts[name, "length"] for name in names]
         self.assignments += bracketed(2, f"self.{own} = [", sizes, "]")
@@ -157,6 +204,16 @@ class Numbers:
             self._known[text] = f"self.{own}"
             self.assignments.append(f"{INDENT * 2}self.{own} = {text}")
         return self._known[text]
+
+
+def _reads_input(group: Sequence[Part], first: Part | None) -> bool:
+    """Whether the part, or one inside it, that reads the network's input is in the group."""
+    if first is None:
+        return False
+    if any(part.signature == first.signature for part in group):
+        return True
+    inner = [c.part for c in first.children if c.part is not None and INPUT in c.reads]
+    return any(_reads_input(group, part) for part in inner)
 
 
 def own_layers(parts: Sequence[Part]) -> tuple[list[list[str]], set[str]]:

@@ -150,9 +150,11 @@ def _leads_to_contraction(child: Child, following: Iterable[Child]) -> bool:
 
 def _variable(statement: Statement, variables: dict[str, str], reads: Counter[str]) -> str:
     """A name for the value: that of an input no longer needed (the part's own before others), else
-    ``y``, else the layer's own."""
+    ``y``, else the layer's own. What comes of several inputs is not called after one of them."""
     live = _live(variables, reads)
     names = sorted((variables[name] for name in statement.reads), key=lambda name: name != INPUT)
+    if len(names) > 1:
+        names = [*(name for name in names if name == INPUT), "y", *names]
     free = next((name for name in [*names, "y"] if name not in live), None)
     return free or _own_name(statement.layers[0].name, variables, reads)
 

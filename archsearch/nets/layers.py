@@ -40,6 +40,9 @@ TORCH: dict[str, Signature] = {
 """Layers of torch that operators name, without the number of dimensions; others work unlisted, but
 the parameters of the classes around them are then named after the layer."""
 
+NORMS = (TORCH["nn.BatchNorm"], TORCH["nn.LayerNorm"])
+"""Norms that are called alike: the channels by their place, the same ``eps`` left out."""
+
 IN_NAMES = {
     "in_channels", "in_features", "num_features", "num_channels", "normalized_shape", "channels",
     "features", "dim", "width",

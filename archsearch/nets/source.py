@@ -41,7 +41,7 @@ def source(
     network = read_network(deployed_form(scope).scope if deployed else scope)
     head = network.head if network.classifier is not None else None
     layers, own = own_layers(network.parts)
-    classes = Classes(network.parts, TAKEN | own | {name}, head)
+    classes = Classes(network.parts, TAKEN | own | {name}, head, network.parts[0])
     check_network_name(name, TAKEN | own)
     docstring = _docstring(network, name, docstring_extra, deployed)
     blocks = [

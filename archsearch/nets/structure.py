@@ -15,7 +15,7 @@ from ..graph import Node, Scope
 from ..operator import Call, IllegalArchitecture, Operator, Shape
 from ..operators.merge import Split
 from .checks import LayerName, check_call, check_identifier, check_operator
-from .layers import own_layer, signature
+from .layers import NORMS, Signature, own_layer, signature
 
 INPUT = "x"
 """How the layers of a part call its input."""
@@ -213,9 +213,20 @@ def _arguments(node: Node, call: Call) -> tuple[tuple[tuple[str, Any], ...], int
     if not values and not call.kwargs:
         return (("class", LayerName(call.name)),), 0
     named = values | dict(call.kwargs)
+    if known in NORMS and len(call.args) == 1:
+        return _norm_arguments(call, named, known), 1
     order = [*named][: len(call.args)]
     order += sorted([*named][len(call.args) :], key=_place)
     return tuple((name, named[name]) for name in order), len(call.args)
+
+
+def _norm_arguments(
+    call: Call, named: dict[str, Any], known: Signature
+) -> tuple[tuple[str, Any], ...]:
+    """The arguments of a norm: whichever of PyTorch's it is, a class can take it as its own."""
+    channels, *others = named
+    changed = {k: named[k] for k in others if k == "eps" or named[k] != known.defaults.get(k)}
+    return ("num_features", named[channels]), *changed.items(), ("norm", LayerName(call.name))
 
 
 def _place(keyword: str) -> int:
@@ -228,7 +239,8 @@ def _child_signature(child: Child) -> tuple[Any, ...]:
     if child.part is not None:
         return child.name, child.part.signature, child.reads
     roles = tuple(role for role, _ in child.arguments)
-    name = child.call.name if child.call is not None and roles != ("class",) else ""
+    is_open = roles == ("class",) or "norm" in roles
+    name = child.call.name if child.call is not None and not is_open else ""
     return child.name, name, roles, child.positional, child.template, child.reads, child.initial
 
 

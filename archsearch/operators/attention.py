@@ -29,9 +29,9 @@ def _biased_attention() -> type[nn.Module]:
             self.positions = self.bias[0].numel()
 
         def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            batch, heads = value.shape[0], self.bias.shape[0]
-            q, k, v = (t.reshape(batch, heads, -1, self.positions) for t in (query, key, value))
-            scores = q.transpose(2, 3) @ k * q.shape[2] ** -0.5 + self.pair_bias()
+            batch, heads, positions = len(value), len(self.bias), value.shape[2:].numel()
+            q, k, v = (t.reshape(batch, heads, -1, positions) for t in (query, key, value))
+            scores = (q * q.shape[2] ** -0.5).transpose(2, 3) @ k + self.pair_bias()
             y: Tensor = v @ scores.softmax(dim=3).transpose(2, 3)
             return y.reshape(value.shape)
 
@@ -44,7 +44,8 @@ def _biased_attention() -> type[nn.Module]:
             index = distances[..., 0]
             for dim in range(1, len(size)):
                 index = index * size[dim] + distances[..., dim]
-            return self.bias.flatten(1)[:, index]
+            pairs = self.bias.flatten(1).index_select(1, index.flatten())
+            return pairs.view(-1, *index.shape)
 
     return BiasedAttention
 

@@ -141,6 +141,7 @@ class Convolution(Operator):
 
     def _output_size(self, x: Shape) -> tuple[int, ...]:
         settings = zip(x.size, self.kernel(x), self.strides(x), strict=True)
+        self.dilations(x)  # checked here, also where a size-keeping padding leaves them unread
         if self.padding is None:
             check_odd(self, "kernel_size", way_out=", or give its padding")
             return tuple((n - 1) // stride + 1 for n, _, stride in settings)

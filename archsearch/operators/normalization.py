@@ -80,9 +80,10 @@ def _global_response_norm() -> type[nn.Module]:
             norm = x.flatten(2).norm(dim=2)
             share = norm / (norm.mean(dim=1, keepdim=True) + self.eps)
             along = (-1, *[1] * (x.dim() - 2))
-            response = x * share.view(x.shape[0], *along)
-            y: Tensor = x + self.weight.view(along) * response
-            return y if self.bias is None else y + self.bias.view(along)
+            factor: Tensor = (1 + self.weight * share).view(x.shape[0], *along)
+            if self.bias is None:
+                return factor * x
+            return torch.addcmul(self.bias.view(along), x, factor)
 
     return GlobalResponseNorm
 

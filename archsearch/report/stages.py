@@ -117,7 +117,7 @@ PLAIN = ("dense", "depthwise")
 
 
 def _convolution_words(block: Recipe) -> str | None:
-    """How a block convolves, its kernel size left out: "depthwise", "DCLS, taps 26"."""
+    """How a block convolves, its kernel size left out: "depthwise", "NAME, taps 26"."""
     conv = getattr(block, "conv", None)
     if not isinstance(conv, Operator | CompositeConvolution):
         return None
