@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import torch
+from rows import Alone
+from torch import nn
 
 from archsearch import models
 from archsearch.architecture import Architecture
 from archsearch.graph import Node
 from archsearch.loading import find_objective, find_space
 from archsearch.models.e2gc import SIZES, mobilenetv1_e2gc, resnext50_e2gc
+from archsearch.nets.build import build_recipe
 from archsearch.operator import IllegalArchitecture, Shape
 from archsearch.operators.convolution import Convolution
 from archsearch.space import Pick
@@ -39,6 +43,25 @@ def test_cost_is_linear_in_the_width(group_size: int) -> None:
         assert constant.params(x) == 9 * group_size * width
         assert constant.macs(x) == 9 * group_size * width * 14 * 14
         assert fixed.params(x) == 9 * width * width // 2
+
+
+@pytest.mark.parametrize("groups", [1, 4, 16])
+def test_the_ends_are_dense_and_depthwise(groups: int) -> None:
+    """A group size of all 16 channels computes what a plain convolution does, one of 1 what a
+    convolution of every channel by itself does; torch, without groups, says so."""
+    torch.manual_seed(0)
+    channels = 16
+    op, x = Convolution(kernel_size=3, group_size=channels // groups), Shape(channels, (7, 6))
+    net = build_recipe(Alone(op), x).double()
+    inputs = torch.randn(2, *(channels, 7, 6), dtype=torch.double)
+    (weight,) = net.state_dict().values()
+    size = channels // groups
+    parts = [
+        nn.functional.conv2d(part, own, padding=1)
+        for part, own in zip(inputs.split(size, 1), weight.split(size), strict=True)
+    ]
+    assert len(parts) == groups
+    assert (net(inputs) - torch.cat(parts, 1)).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("name", OURS)
