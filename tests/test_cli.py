@@ -228,7 +228,7 @@ def test_unknown_networks(
         (lambda text: "[" * 100_000, "nested deeper than any architecture"),
         (lambda text: text.replace("BasicBlock", "os.system"), "BasicBlock"),
         (lambda text: text.replace('"width"', '"wdith"', 1), "wdith"),
-        (lambda text: text.replace('"width":64', '"width":-64', 1), "width is -64"),
+        (lambda text: text.replace('"width":64', '"width":-64', 1), "width of BasicBlock is -64"),
         (lambda text: text.replace('"width":64', '"width":"64"', 1), "width"),
         (lambda text: text.replace('"format":1', '"format":99'), "format is 99"),
         (lambda text: "\0\1\2", "is not JSON"),

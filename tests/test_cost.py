@@ -244,9 +244,9 @@ def test_a_new_operator_has_all_costs_at_once() -> None:
             return per_matrix(x.channels)
 
     try:
-        network = Architecture(
-            ConvNormAct(16, activation=ChannelMatrix()), (), Classifier(10), (3, 8, 8)
-        )
+        stage = Stage.of(ConvNormAct(16))
+        stem = ConvNormAct(16, activation=ChannelMatrix())
+        network = Architecture(stem, (stage,), Classifier(10), (3, 8, 8))
         plain = replace(network, stem=ConvNormAct(16))
         assert cost(network).params - cost(plain).params == 16 * 16 + 16
         assert cost(network).macs - cost(plain).macs == 16 * 16 * 8 * 8

@@ -29,8 +29,9 @@ def _biased_attention() -> type[nn.Module]:
             self.positions = self.bias[0].numel()
 
         def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-            batch, heads, positions = len(value), len(self.bias), value.shape[2:].numel()
-            q, k, v = (t.reshape(batch, heads, -1, positions) for t in (query, key, value))
+            heads = self.bias.shape[0]
+            shape = value.shape[0], heads, -1, value.shape[2:].numel()
+            q, k, v = (t.reshape(shape) for t in (query, key, value))
             scores = (q * q.shape[2] ** -0.5).transpose(2, 3) @ k + self.pair_bias()
             y: Tensor = v @ scores.softmax(dim=3).transpose(2, 3)
             return y.reshape(value.shape)
