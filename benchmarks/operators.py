@@ -65,13 +65,13 @@ class Alone(Recipe):
 
 def variants() -> dict[str, Spatial]:
     """Every convolution of archsearch/convolutions/ with its default settings."""
-    found: dict[str, Any] = {
-        name: cls
-        for name, cls in Operator.known.items()
+    known: dict[str, Any] = Operator.known | CompositeConvolution.known
+    made = {
+        name: cls()
+        for name, cls in sorted(known.items())
         if cls.__module__.startswith("archsearch.convolutions.")
         and "out_channels" in cls.__dataclass_fields__
     }
-    made = {name: cls() for name, cls in sorted((found | CompositeConvolution.known).items())}
     return made | {"DCLS": DCLS(group_size=1)}
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -63,6 +64,7 @@ def layers(architecture: Architecture) -> dict[str, Operator]:
 
 def trained(architecture: Architecture, seed: int = 0) -> nn.Module:
     """In double precision, with biases and statistics that hide nothing."""
+    torch.manual_seed(seed)
     net = randomise(build(architecture), seed).double()
     generator = torch.Generator().manual_seed(seed + 1)
     with torch.no_grad():
@@ -87,11 +89,17 @@ def error(net: nn.Module, merged: nn.Module, architecture: Architecture) -> floa
 
 def assert_merges(architecture: Architecture) -> nn.Module:
     """The deployed form computes the same, in both precisions; returns it in double precision."""
-    net = trained(architecture)
+    return assert_computes_the_same(trained(architecture), architecture)
+
+
+def assert_computes_the_same(net: nn.Module, architecture: Architecture) -> nn.Module:
+    """To 1e-10 in double precision; in single precision to 1e-5, or where drawn weights cancel so
+    far that the trained network itself loses more, to three times what it loses."""
     merged = deploy(net, architecture)
     assert error(net, merged, architecture) < 1e-10
-    single = net.float()
-    assert error(single, deploy(single, architecture), architecture) < 1e-5
+    single = deepcopy(net).float()
+    lost = error(net, single, architecture)
+    assert error(single, deploy(single, architecture), architecture) < max(1e-5, 3 * lost)
     return merged
 
 
@@ -133,11 +141,7 @@ def blocks(scope: Scope) -> Iterator[Scope]:
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
 @given(architectures(), st.integers(0, 9))
 def test_drawn_networks(architecture: Architecture, seed: int) -> None:
-    net = trained(architecture, seed)
-    merged = deploy(net, architecture)
-    assert error(net, merged, architecture) < 1e-10
-    single, both = net.float(), deploy(net.float(), architecture)
-    assert error(single, both, architecture) < 1e-5
+    assert_computes_the_same(trained(architecture, seed), architecture)
     assert not dead_norms(deployed(architecture.trace()).scope)
 
 
