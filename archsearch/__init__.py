@@ -24,10 +24,12 @@ if TYPE_CHECKING:
     from .budget import parse_budget as parse_budget
     from .budget import parse_budgets as parse_budgets
     from .cost import Cost as Cost
+    from .data import find_data as find_data
     from .design import Design as Design
     from .design import design as design
     from .errors import ArchsearchError as ArchsearchError
     from .errors import InfeasibleBudget as InfeasibleBudget
+    from .evaluate import evaluate as evaluate
     from .loading import find_architecture as find_architecture
     from .loading import find_objective as find_objective
     from .loading import find_space as find_space
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     from .operator import Shape as Shape
     from .save import save_design as save_design
     from .space import SearchSpace as SearchSpace
+    from .train import resume as resume
+    from .train import train as train
+    from .training.recipe import Recipe as Recipe
 
 __version__ = "0.1.0"
 
@@ -48,6 +53,7 @@ _HOMES = {
     "Design": "design",
     "InfeasibleBudget": "errors",
     "Operator": "operator",
+    "Recipe": "training.recipe",
     "Run": "architecture",
     "SearchSpace": "space",
     "Shape": "operator",
@@ -55,12 +61,16 @@ _HOMES = {
     "StagedBlock": "block",
     "deploy": "nets.deploy",
     "design": "design",
+    "evaluate": "evaluate",
     "find_architecture": "loading",
+    "find_data": "data",
     "find_objective": "loading",
     "find_space": "loading",
     "parse_budget": "budget",
     "parse_budgets": "budget",
+    "resume": "train",
     "save_design": "save",
+    "train": "train",
 }
 """Public name to the module it lives in."""
 

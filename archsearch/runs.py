@@ -82,6 +82,23 @@ def default_name(*words: str) -> str:
     return text[: LONGEST_NAME - 10] or "run"
 
 
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Nobody else works on this run inside; raises ``UserError`` where somebody does.
+
+    The lock is the operating system's, so that it ends with its process however that ends.
+    """
+    import fcntl
+
+    path = folder / ".lock"
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{folder}: another process is at work on it; wait for it") from None
+        yield
+
+
 def _take_name(hidden: Path, parent: Path, name: str | None, default: str) -> Path:
     """Rename the finished folder; onto a run that someone made meanwhile, renaming fails."""
     candidates = [name] if name is not None else _numbered(default)

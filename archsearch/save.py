@@ -6,7 +6,7 @@ import json
 import platform
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from math import isfinite
@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from .report.numbers import score
-from .report.words import certificate, numbered
+from .report.words import numbered, proof, quantity, value
 from .runs import create_run, default_name
 
 if TYPE_CHECKING:
@@ -89,6 +88,8 @@ def design_record(design: Design, request: Request) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "space": design.space_name,
         "objective": design.objective_name,
+        "predicts": None if design.prediction is None else asdict(design.prediction),
+        "notes": list(design.notes),
         "input": list(design.networks[0].architecture.input) if design.networks else None,
         "seed": design.seed,
         "status": design.status,
@@ -112,10 +113,10 @@ def design_record(design: Design, request: Request) -> dict[str, Any]:
     }
 
 
-def versions() -> dict[str, str]:
+def versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
     """Versions of archsearch, Python and the libraries, and the machine's kind."""
     found = {"archsearch": __version__, "python": platform.python_version()}
-    for library in LIBRARIES:
+    for library in libraries:
         try:
             found[library] = version(library)
         except PackageNotFoundError:
@@ -128,9 +129,16 @@ def _origin(design: Design, network: Designed) -> str:
     budgets = ", ".join(map(str, design.budgets))
     return (
         f"Designed by archsearch {__version__}: space {design.space_name}, objective "
-        f"{design.objective_name}, budgets {budgets}. It scores {score(network.value)}. "
-        f"{certificate(network.gap)}"
+        f"{design.objective_name}, budgets {budgets}. {_valued(design, network)}. "
+        f"{proof(design, network)}"
     )
+
+
+def _valued(design: Design, network: Designed) -> str:
+    told = value(design, network.value)
+    if design.prediction is None:
+        return f"It scores {told}"
+    return f"Predicted {quantity(design)}: {told}"
 
 
 def _asked(design: Design, cost: str) -> bool:

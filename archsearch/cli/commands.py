@@ -14,10 +14,15 @@ from ..errors import UserError, suggestion
 
 COMMANDS = {
     "design": "find the best network for a budget, with a proof, and write its PyTorch code",
+    "train": "train a network on data, and judge it on pictures it has not seen",
+    "evaluate": "judge a trained network on data",
+    "resume": "go on with a training that was cut off",
     "show": "show a network, stage by stage",
     "cost": "show what a network costs, by stage, block or layer",
     "compare": "put networks side by side",
+    "score": "say what training-free objectives make of networks",
     "export": "write a network as PyTorch code, ONNX or a torch.export program",
+    "fit": "fit an objective to measured networks, with the evidence for it",
     "list": "list spaces, objectives, operators, blocks or published models",
 }
 """Command to what it does; each is a module of this package of the same name."""
@@ -27,12 +32,12 @@ class Parser(argparse.ArgumentParser):
     """Complains in one line, as an exception, and knows its options by name."""
 
     def __init__(self, **kwargs: Any) -> None:
-        self.options: list[str] = []
         super().__init__(**kwargs | {"allow_abbrev": False})
 
-    def add_argument(self, *names: Any, **kwargs: Any) -> argparse.Action:
-        self.options += [name for name in names if name.startswith("--")]
-        return super().add_argument(*names, **kwargs)
+    @property
+    def options(self) -> list[str]:
+        """The options it knows, those in groups included."""
+        return [name for name in self._option_string_actions if name.startswith("--")]
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message.removeprefix('argument ')}; see {self.prog} --help")

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 
 if TYPE_CHECKING:
+    from argparse import _ArgumentGroup as ArgumentGroup
+
     from ..architecture import Architecture
     from .commands import Parser
 
@@ -23,7 +25,11 @@ ARCH_HELP = "an architecture.json, a run, or a published model's name"
 
 
 def add_option(
-    parser: Parser, name: str, read: Callable[[str, str], Any], default: Any = None, **words: Any
+    parser: Parser | ArgumentGroup,
+    name: str,
+    read: Callable[[str, str], Any],
+    default: Any = None,
+    **words: Any,
 ) -> None:
     """An option whose text ``read(option, text)`` turns into a value or refuses (``UserError``)."""
     parser.add_argument(name, type=partial(read, name), default=default, **words)
@@ -104,6 +110,15 @@ def duration(option: str, text: str) -> float:
         if isfinite(value) and value > 0:
             return value
     raise UserError(f"{option} {_quoted(text)}: write a time above zero, such as 60s, 2m or 1h")
+
+
+def number(option: str, text: str) -> float:
+    """A number of at least 0: ``0.1``, ``5e-4``."""
+    if re.fullmatch(r"[0-9]*\.?[0-9]+(e[+-]?[0-9]{1,3})?", text.strip(), re.IGNORECASE):
+        value = float(text)
+        if isfinite(value):
+            return value
+    raise UserError(f"{option} {_quoted(text)}: write a number of at least 0, such as 0.1 or 5e-4")
 
 
 def _quoted(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,27 +22,42 @@ DEPLOYED = "deployed"
 
 
 def save_weights(
-    path: str | Path, net: nn.Module, architecture: Architecture, deployed: bool = False
+    path: str | Path,
+    net: nn.Module,
+    architecture: Architecture,
+    deployed: bool = False,
+    notes: Mapping[str, str] | None = None,
 ) -> None:
     """Write the state of ``net`` (parameters and buffers) in one step; raises ``OSError``.
 
-    ``deployed`` says that ``net`` is the deployed form.
+    ``deployed`` says that ``net`` is the deployed form; ``notes`` go into the file's metadata.
     """
-    write_atomically(path, weights_file(net, architecture, deployed))
+    write_atomically(path, weights_file(net, architecture, deployed, notes))
 
 
-def weights_file(net: nn.Module, architecture: Architecture, deployed: bool = False) -> bytes:
+def weights_file(
+    net: nn.Module,
+    architecture: Architecture,
+    deployed: bool = False,
+    notes: Mapping[str, str] | None = None,
+) -> bytes:
     """What ``save_weights`` writes."""
+    form = {FORM: DEPLOYED} if deployed else {}
+    said = {**(notes or {}), METADATA: to_json(architecture), **form}
+    return tensors_file(net.state_dict(), said)
+
+
+def tensors_file(tensors: Mapping[str, Tensor], notes: Mapping[str, str]) -> bytes:
+    """A safetensors file of these tensors, wherever and however they lie in memory."""
     import torch
     from safetensors.torch import save
 
     # copies, as layers may share a tensor
-    state = {
+    plain = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-        for name, tensor in net.state_dict().items()
+        for name, tensor in tensors.items()
     }
-    form = {FORM: DEPLOYED} if deployed else {}
-    return save(state, {METADATA: to_json(architecture), **form})
+    return save(plain, dict(notes))
 
 
 def load_weights(path: str | Path, net: nn.Module) -> None:
@@ -50,8 +66,8 @@ def load_weights(path: str | Path, net: nn.Module) -> None:
     Raises ``BadFile`` naming the first tensor whose name, shape or type is not the network's; the
     network is then as it was.
     """
-    state = _read_tensors(path)
-    form = _metadata(path).get(FORM)
+    state = read_tensors(path)
+    form = read_notes(path).get(FORM)
     other = "a deployed form" if form == DEPLOYED else "another architecture"
     expected = net.state_dict()
     for name in sorted(expected.keys() | state.keys()):
@@ -76,20 +92,21 @@ def load_network(path: str | Path) -> tuple[Architecture, nn.Module]:
     from .build import build
 
     architecture = read_metadata(path)
-    net = build(architecture, deployed=_metadata(path).get(FORM) == DEPLOYED)
+    net = build(architecture, deployed=read_notes(path).get(FORM) == DEPLOYED)
     load_weights(path, net)
     return architecture, net
 
 
 def read_metadata(path: str | Path) -> Architecture:
     """The architecture in a weights file; raises ``BadFile``."""
-    text = _metadata(path).get(METADATA)
+    text = read_notes(path).get(METADATA)
     if text is None:
         raise BadFile(f"{path} does not say its architecture: archsearch did not write it")
     return from_json(text, str(path))
 
 
-def _metadata(path: str | Path) -> dict[str, str]:
+def read_notes(path: str | Path) -> dict[str, str]:
+    """The metadata of a safetensors file; raises ``BadFile``."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -101,7 +118,8 @@ def _metadata(path: str | Path) -> dict[str, str]:
         ) from None
 
 
-def _read_tensors(path: str | Path) -> dict[str, Tensor]:
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, on the CPU; raises ``BadFile``."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 

@@ -1,0 +1,1 @@
+"""Training and evaluation: one loop, used by everything that learns from data."""

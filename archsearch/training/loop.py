@@ -1,0 +1,329 @@
+"""The training loop: one network, one split, one recipe, one seed.
+
+A step is a pure function of weights, seed and step number: order, augmentation, mixing and dropout
+all draw from generators seeded by these. So a training that was cut off anywhere goes on from its
+last checkpoint to the result it would have had.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+
+from ..data.dataset import Data
+from ..errors import UserError
+from .augment import Augment, Augmenter
+from .average import WeightAverage
+from .devices import Place, autocast, layout, number_format, on
+from .evaluation import predict
+from .feed import Feed, shuffled
+from .metrics import judge
+from .mix import mix
+from .optimiser import make_optimiser, optimiser_tensors, restore_optimiser
+from .recipe import Recipe
+
+Row = dict[str, Any]
+"""What an epoch came to: "epoch", "step", "seconds", "learning_rate", "train_loss",
+"train_accuracy", "validation_loss", "validation_accuracy", "pictures_per_second"."""
+
+FINISHED, DIVERGED, STOPPED = "finished", "diverged", "stopped"
+
+CHECK_EVERY = 50
+"""Steps between two looks at the loss on a GPU, which each wait for it."""
+
+
+@dataclass
+class Tally:
+    """Sums over the pictures of an epoch so far, on the device."""
+
+    pictures: int = 0
+    loss: Tensor | float = 0.0
+    right: Tensor | float = 0.0
+
+    def add(self, loss: Tensor, right: Tensor, count: int) -> None:
+        self.pictures += count
+        self.loss = self.loss + loss.detach().double() * count
+        self.right = self.right + right.double()
+
+
+@dataclass
+class Training:
+    """A training as it stands: ``step`` says how many steps are done, ``history`` the epochs.
+
+    ``data`` must not change between a checkpoint and what goes on from it. With several processes
+    every one holds a ``Training`` of its own, of the same seed.
+    """
+
+    net: nn.Module
+    data: Data
+    recipe: Recipe
+    seed: int = 0
+    place: Place = field(default_factory=lambda: Place(torch.device("cpu")))
+    teacher: nn.Module | None = None
+    step: int = 0
+    seconds: float = 0.0
+    history: list[Row] = field(default_factory=list)
+    state: str = STOPPED
+    reason: str = ""
+
+    def __post_init__(self) -> None:
+        parts = self.place.processes * self.recipe.accumulate
+        if self.recipe.batch_size % parts:
+            raise UserError(
+                f"batch size {self.recipe.batch_size}: it cannot be cut into {parts} equal parts"
+                f" ({self.place.processes} devices, {self.recipe.accumulate} accumulated);"
+                f" give a multiple of {parts}"
+            )
+        data, device = self.data, self.place.device
+        standard = Augment.standard(data.shape, data.mirrored, data.resized)
+        self.recipe = self.recipe.resolved(standard)
+        assert self.recipe.augment is not None
+        self.numbers = number_format(self.recipe, device)
+        memory = layout(device, self.net, self.recipe.channels_last)
+        on(device, self.net, memory).train()
+        if self.teacher is not None:
+            on(device, self.teacher, memory).eval().requires_grad_(False)
+        make = (data.mean, data.deviation, device, torch.float32, memory)
+        self.augmenter = Augmenter(self.recipe.augment, *make)
+        self.normaliser = Augmenter(Augment(), *make)
+        self.feed = Feed(data.train, device)
+        self.validation = Feed(data.validation, device) if self.place.leads else None
+        self.generator = torch.Generator(device)
+        self.optimiser = make_optimiser(self.net, self.recipe)
+        self.average = WeightAverage(self.net, self.recipe.ema) if self.recipe.ema else None
+        self.scaler = torch.amp.GradScaler(device.type, enabled=self.numbers == torch.float16)
+        self.tally = Tally()
+        model: nn.Module = self.net
+        if self.recipe.compile:
+            model = cast("nn.Module", torch.compile(self.net))
+        if self.place.processes > 1:
+            model = DistributedDataParallel(model)
+        self._model = model
+
+    # -- what it is ----------------------------------------------------------------------------
+    @property
+    def epoch_steps(self) -> int:
+        """Steps of an epoch."""
+        return max(1, len(self.data.train) // self.recipe.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return self.epoch_steps * self.recipe.epochs
+
+    @property
+    def result(self) -> nn.Module:
+        """The network that counts: the running mean of the weights, or the weights themselves."""
+        return self.average.net if self.average is not None else self.net
+
+    # -- training ------------------------------------------------------------------------------
+    def run(
+        self,
+        on_epoch: Callable[[Row], None] = lambda row: None,
+        on_step: Callable[[Training], None] = lambda training: None,
+    ) -> str:
+        """Train to the end, and return how it ended (``state``; ``reason`` says more).
+
+        ``on_step`` is called after every step, ``on_epoch`` after every epoch with its row. What
+        they raise, and ``KeyboardInterrupt``, ends the training between two steps.
+        """
+        self.state = STOPPED
+        while self.step < self.steps and self.state != DIVERGED:
+            self._epoch(on_epoch, on_step)
+        if self.state != DIVERGED:
+            self.state = FINISHED
+        return self.state
+
+    def _epoch(self, on_epoch: Callable[[Row], None], on_step: Callable[[Training], None]) -> None:
+        epoch, done = divmod(self.step, self.epoch_steps)
+        size, rank, processes = self.recipe.batch_size, self.place.rank, self.place.processes
+        order = shuffled(len(self.feed), size, self.seed, epoch)[done:]
+        start, before, seen = time.perf_counter(), self.seconds, self.tally.pictures
+        self._model.train()
+        for images, labels in self.feed.batches(batch[rank::processes] for batch in order):
+            self._step(images, labels)
+            if self._diverged():
+                return
+            self.step += 1
+            self.seconds = before + time.perf_counter() - start
+            if self.step % self.epoch_steps == 0:
+                pictures = (self.tally.pictures - seen) * processes
+                if not self._close_epoch(epoch + 1, pictures / (self.seconds - before)):
+                    return
+                self.seconds = before + time.perf_counter() - start
+                on_epoch(self.history[-1])
+            on_step(self)
+
+    def _close_epoch(self, epoch: int, speed: float) -> bool:
+        """Record an epoch whose last step is done, before anybody can take a checkpoint of it;
+        False where its last steps left no network that answers with numbers."""
+        row = self._row(epoch, speed)
+        if row.get("validation_loss", 0.0) is None or not _finite(self.net):
+            self._diverges("nan", epoch)
+            return False
+        self.history.append(row)
+        self.tally = Tally()
+        return True
+
+    def _step(self, images: Tensor, labels: Tensor) -> None:
+        recipe, step_seed = self.recipe, _mixed(self.seed, self.step, self.place.rank)
+        torch.manual_seed(step_seed)
+        self.generator.manual_seed(step_seed)
+        rate = recipe.rate(self.step, self.steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        self.optimiser.zero_grad(set_to_none=True)
+        parts = min(recipe.accumulate, len(images))
+        for some, own in zip(images.chunk(parts), labels.chunk(parts), strict=True):
+            loss, right = self._loss(some, own)
+            self.scaler.scale(loss * (len(some) / len(images))).backward()  # type: ignore[no-untyped-call]
+            self.tally.add(loss, right, len(some))
+        if recipe.clip is not None:
+            self.scaler.unscale_(self.optimiser)
+            nn.utils.clip_grad_norm_(self.net.parameters(), recipe.clip)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update(self.step)
+
+    def _loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean loss of a batch, and how many of its pictures are told rightly."""
+        recipe = self.recipe
+        x = self.augmenter(images, self.generator)
+        targets = labels
+        if recipe.mixup or recipe.cutmix:
+            x, targets = mix(
+                x, labels, len(self.data.classes), recipe.mixup, recipe.cutmix,
+                0.0, self.generator,
+            )  # fmt: skip
+        with autocast(self.place.device, self.numbers):
+            logits = self._model(x)
+            hints = self.teacher(x) if self.teacher is not None else None
+        logits = logits.float()
+        loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+        if hints is not None:
+            weight = recipe.distillation
+            taught = distillation_loss(logits, hints.float(), recipe.temperature)
+            loss = (1 - weight) * loss + weight * taught
+        return loss, (logits.detach().argmax(1) == labels).sum()
+
+    def _diverged(self) -> bool:
+        """Whether the loss is no number any more; then nothing is trained further."""
+        on_cpu = self.place.device.type == "cpu"
+        if not on_cpu and (self.step + 1) % CHECK_EVERY and (self.step + 1) % self.epoch_steps:
+            return False
+        loss = float(self.tally.loss)
+        if not math.isfinite(loss):
+            self._diverges(str(loss), self.step // self.epoch_steps + 1)
+        return self.state == DIVERGED
+
+    def _diverges(self, loss: str, epoch: int) -> None:
+        self.state = DIVERGED
+        self.reason = (
+            f"the loss became {loss} in epoch {epoch}; a smaller learning rate than"
+            f" {self.recipe.peak_rate:g} may help"
+        )
+
+    def _row(self, epoch: int, speed: float) -> Row:
+        pictures, loss, right = self._totals()
+        row: Row = {
+            "epoch": epoch,
+            "step": self.step,
+            "seconds": self.seconds,
+            "learning_rate": self.recipe.rate(self.step - 1, self.steps),
+            "train_loss": loss / pictures,
+            "train_accuracy": right / pictures,
+            "pictures_per_second": speed,
+        }
+        if self.validation is not None and len(self.validation):
+            logits, labels = self.predict(self.validation)
+            judged = judge(logits, labels, self.data.classes)
+            row |= {"validation_loss": judged.loss, "validation_accuracy": judged.accuracy}
+        return row
+
+    def _totals(self) -> tuple[float, float, float]:
+        """Pictures, loss and right answers of the epoch, summed over all processes."""
+        sums = [float(self.tally.pictures), float(self.tally.loss), float(self.tally.right)]
+        if self.place.processes > 1:
+            everywhere = torch.tensor(sums, dtype=torch.float64, device=self.place.device)
+            torch.distributed.all_reduce(everywhere)
+            sums = everywhere.tolist()
+        return sums[0], sums[1], sums[2]
+
+    def predict(self, feed: Feed) -> tuple[Tensor, Tensor]:
+        """Logits and labels of a split, by the network that counts; float32 on the CPU."""
+        return predict(self.result, feed, self.normaliser, self.numbers)
+
+    # -- checkpoints ---------------------------------------------------------------------------
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that was learnt: "model.*", "average.*" and "optimiser.*"."""
+        found = {f"model.{name}": tensor for name, tensor in self.net.state_dict().items()}
+        if self.average is not None:
+            own = self.average.net.state_dict()
+            found |= {f"average.{name}": tensor for name, tensor in own.items()}
+        for name, tensor in optimiser_tensors(self.net, self.optimiser):
+            found[f"optimiser.{name}"] = tensor
+        return found
+
+    def facts(self) -> dict[str, Any]:
+        """The rest of what a training needs to go on, as JSON data."""
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "history": self.history,
+            "tally": [self.tally.pictures, float(self.tally.loss), float(self.tally.right)],
+            "scaler": self.scaler.state_dict(),
+            "state": self.state,
+            "reason": self.reason,
+        }
+
+    def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Go back to what ``tensors`` and ``facts`` were taken from; raises ``RuntimeError`` or
+        ``KeyError`` where they are of another training."""
+        self.net.load_state_dict(_below("model.", tensors))
+        if self.average is not None:
+            self.average.net.load_state_dict(_below("average.", tensors))
+        restore_optimiser(self.net, self.optimiser, _below("optimiser.", tensors))
+        if facts["scaler"]:
+            self.scaler.load_state_dict(facts["scaler"])
+        self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
+        self.history = [dict(row) for row in facts["history"]]
+        self.tally = Tally(*facts["tally"])
+        self.state, self.reason = facts["state"], facts["reason"]
+
+
+def distillation_loss(logits: Tensor, hints: Tensor, temperature: float) -> Tensor:
+    """Kullback-Leibler divergence from the teacher's softened answers to the network's, times
+    temperature squared (Hinton et al. 2015); both of shape (n, classes)."""
+    own = functional.log_softmax(logits / temperature, dim=1)
+    taught = functional.log_softmax(hints / temperature, dim=1)
+    divergence = functional.kl_div(own, taught, reduction="batchmean", log_target=True)
+    return divergence * temperature**2
+
+
+def _finite(net: nn.Module) -> bool:
+    return all(bool(parameter.isfinite().all()) for parameter in net.parameters())
+
+
+def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _mixed(seed: int, step: int, rank: int) -> int:
+    """A seed for one step of one process: neighbouring ones have nothing in common
+    (the finaliser of SplitMix64, Steele et al. 2014)."""
+    mask = (1 << 64) - 1
+    value = (
+        seed * 0x9E3779B97F4A7C15 + step * 0xBF58476D1CE4E5B9 + rank * 0x94D049BB133111EB
+    ) & mask
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        value = ((value ^ (value >> shift)) * factor) & mask
+    return (value ^ (value >> 31)) >> 1
