@@ -1,14 +1,10 @@
-"""Mobile networks: inverted residuals with squeeze-and-excitation, 1 to 10 million parameters.
+"""Mobile networks as MnasNet searched them: inverted residuals with the widths of EfficientNet-B0.
 
-DeepMAD's entropy counts a depthwise kernel as nearly free and an expansion as a cost only, so
-left open it always takes the largest kernel and the smallest expansion (docs/spaces.md shows it).
-Both are therefore fixed to what published networks of this budget use: the kernel sizes and the
-expansion of EfficientNet-B0, at least two blocks per strided stage, a final 1x1 convolution of at
-most 1280. What is open is where the budget goes:
-width and depth of every stage.
+Every stage chooses its expansion, its kernel size, how many blocks it has and whether they squeeze
+and excite. It is the space whose networks Accel-NASBench trained on ImageNet (Ahmad et al. 2024),
+the squeezed width being a quarter of the block's input; those all end with 1280 channels. Narrower
+last 1x1 convolutions are here so that small budgets have a network.
 """
-
-from fractions import Fraction
 
 from archsearch.blocks.classifier import Classifier
 from archsearch.blocks.inverted_residual import InvertedResidual
@@ -16,36 +12,37 @@ from archsearch.blocks.plain import ConvNormAct
 from archsearch.operators.activation import SiLU
 from archsearch.operators.convolution import Convolution, depthwise
 from archsearch.recipes.squeeze_excitation import SqueezeExcitation
-from archsearch.space import SearchSpace, StageSpace, choice, widths
+from archsearch.space import SearchSpace, StageSpace, choice
 
 
-def stage(
-    low: int, high: int, depth: tuple[int, ...], kernel_size: int, stride: int, expansion: int = 6
-) -> StageSpace:
+def stage(width: int, stride: int, deepest: int = 3) -> StageSpace:
     block = InvertedResidual(
-        widths(low, high),
-        expansion=expansion,
-        conv=depthwise(kernel_size),
-        squeeze_excitation=SqueezeExcitation(Fraction(1, 4), activation=SiLU()),
+        width,
+        expansion=choice(1, 4, 6),
+        conv=depthwise(choice(3, 5)),
+        squeeze_excitation=choice(None, SqueezeExcitation(activation=SiLU())),
         activation=SiLU(),
     )
-    return StageSpace(block, depth, stride)
+    return StageSpace(block, tuple(range(1, deepest + 1)), stride)
 
 
 space = SearchSpace(
     name="mobile",
-    stem=ConvNormAct(widths(16, 32), 2, activation=SiLU()),
+    stem=ConvNormAct(32, 2, activation=SiLU()),
     stages=(
-        stage(16, 32, (1, 2), 3, 1, expansion=1),
-        stage(16, 48, (2, 3, 4), 3, 2),
-        stage(24, 80, (2, 3, 4, 5), 5, 2),
-        stage(48, 144, (2, 3, 4, 5, 6), 3, 2),
-        stage(64, 192, (2, 3, 4, 5, 6), 5, 1),
-        stage(96, 320, (2, 3, 4, 5, 6), 5, 2),
-        StageSpace(ConvNormAct(choice(640, 960, 1280), conv=Convolution(), activation=SiLU())),
+        stage(16, 1),
+        stage(24, 2),
+        stage(40, 2),
+        stage(80, 2),
+        stage(112, 1),
+        stage(192, 2, deepest=4),
+        stage(320, 1),
+        StageSpace(ConvNormAct(choice(320, 640, 1280), conv=Convolution(), activation=SiLU())),
     ),
     head=Classifier(),
+    nondecreasing=False,
     macs_per_param=90,
     effectiveness=0.65,
-    origin="kernel sizes and expansion of EfficientNet-B0; widths and depths around it",
+    objective="imagenet-mobile",
+    origin="Tan et al., MnasNet, CVPR 2019; Tan & Le, EfficientNet, ICML 2019; Ahmad et al. 2024",
 )

@@ -1,0 +1,1 @@
+"""Fitting additive objectives to tables of measured networks: reading, regression, evidence."""
