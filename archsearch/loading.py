@@ -1,8 +1,8 @@
 """What a name or path on the command line stands for: a space, an objective, an architecture.
 
-Spaces and objectives are Python files that assign ``space`` or ``objective``: the shipped ones are
-found by name (in a checkout at its top level, in an installed wheel inside the package), a user's
-own by path.
+Spaces and objectives are Python files that assign ``space`` or ``objective``; an objective fitted
+to measured networks is a JSON file. The shipped ones are found by name (in a checkout at its top
+level, in an installed wheel inside the package), a user's own by path.
 """
 
 from __future__ import annotations
@@ -23,10 +23,14 @@ from .errors import BadFile, UserError, suggestion
 if TYPE_CHECKING:
     from .architecture import Architecture
     from .objectives import Objective
+    from .scores import Score
     from .space import SearchSpace
 
 FOLDERS = {"space": "search_spaces", "objective": "objectives"}
 """What a file assigns to the shipped folder such files lie in."""
+
+ENDINGS = {"space": (".py",), "objective": (".py", ".json")}
+"""How the names of such files end."""
 
 _loaded: set[str] = set()
 """Files loaded by path or name, so that an error raised later inside one can be told as its own."""
@@ -52,12 +56,11 @@ def find_space(name: str) -> SearchSpace:
     return cast(SearchSpace, _find("space", name))
 
 
-def find_objective(name: str) -> Objective:
+def find_objective(name: str) -> Objective | Score:
     """The shipped objective of that name, or the one in the file of that path; raises like
-    ``find_space``."""
-    from .objectives import Objective
-
-    return cast(Objective, _find("objective", name))
+    ``find_space``. A ``Score`` is one that is measured on built networks."""
+    found: Objective | Score = _find("objective", name)
+    return found
 
 
 def find_architecture(name: str, runs: str | Path = "runs") -> Architecture:
@@ -89,19 +92,19 @@ def run_names(runs: str | Path = "runs") -> list[str]:
 
 def shipped_names(kind: str) -> list[str]:
     """Names of the shipped files of a kind ("space" or "objective"), written with dashes."""
-    stems = (p.stem for p in _folder(kind).glob("*.py") if not p.stem.startswith("_"))
-    return sorted(stem.replace("_", "-") for stem in stems)
+    paths = (p for ending in ENDINGS[kind] for p in _folder(kind).glob(f"[!_]*{ending}"))
+    return sorted({path.stem.replace("_", "-") for path in paths})
 
 
 def entries(kind: str) -> Iterator[Entry]:
     """Every shipped file of a kind; one that is broken is listed with its problem."""
     for name in shipped_names(kind):
         try:
-            value, module = _load(kind, _shipped(kind, name))
+            value, told = _load(kind, _shipped(kind, name))
         except UserError as error:
             yield Entry(name, "", problem=str(error))
         else:
-            yield Entry(name, summary(module), value)
+            yield Entry(name, told, value)
 
 
 def summary(documented: object) -> str:
@@ -130,13 +133,21 @@ def _find(kind: str, name: str) -> Any:
     known = shipped_names(kind)
     if name.replace("_", "-") in known:
         return _load(kind, _shipped(kind, name))[0]
-    if _is_file(_path(f"{name}.py")):
-        raise UserError(f"no {kind} is named {name!r}; for the file write ./{name}.py")
+    for ending in ENDINGS[kind]:
+        if _is_file(_path(f"{name}{ending}")):
+            raise UserError(f"no {kind} is named {name!r}; for the file write ./{name}{ending}")
     raise UserError(f"no {kind} is named {_short(name)!r}; {suggestion(name, known)}")
 
 
-def _load(kind: str, path: Path) -> tuple[Any, ModuleType]:
-    """What the file assigns to ``kind``, and the module the file became."""
+def _load(kind: str, path: Path) -> tuple[Any, str]:
+    """What the file assigns to ``kind``, or holds as data, and what it is in a sentence."""
+    if not _is_file(path):
+        raise BadFile(f"{_short(str(path))}: no such {kind} file")
+    if path.suffix not in ENDINGS[kind]:
+        data = ", or one that archsearch fit wrote" if ".json" in ENDINGS[kind] else ""
+        raise BadFile(f"{path}: a {kind} file is a Python file whose name ends in .py{data}")
+    if path.suffix == ".json":
+        return _read(path)
     module = _import(kind, path)
     value = getattr(module, kind, None)
     expected = _expected(kind)
@@ -144,14 +155,19 @@ def _load(kind: str, path: Path) -> tuple[Any, ModuleType]:
         words = " or ".join(cls.__name__ for cls in expected)
         found = f"{kind} is {_article(value)}" if hasattr(module, kind) else f"it assigns no {kind}"
         raise BadFile(f"{path}: {found}; a {kind} file says {kind} = {words}(...)")
-    return value, module
+    return value, summary(module)
+
+
+def _read(path: Path) -> tuple[Any, str]:
+    """An objective that was fitted to measured networks, and what it is in a sentence."""
+    from .fitted import read_fitted
+
+    fitted = read_fitted(path)
+    networks = f"{fitted.evidence.networks:,} networks of space {fitted.space}"
+    return fitted, f"{fitted.target}, predicted: fitted to {networks}."
 
 
 def _import(kind: str, path: Path) -> ModuleType:
-    if not _is_file(path):
-        raise BadFile(f"{_short(str(path))}: no such {kind} file")
-    if path.suffix != ".py":
-        raise BadFile(f"{path}: a {kind} file is a Python file whose name ends in .py")
     place = str(path.resolve())
     name = f"_archsearch_{kind}_{sha256(place.encode()).hexdigest()[:12]}"
     spec = spec_from_file_location(name, place)
@@ -191,13 +207,17 @@ def _expected(kind: str) -> tuple[type, ...]:
         from .space import SearchSpace
 
         return (SearchSpace,)
+    from .fitted import Fitted
     from .objectives import Additive, Entropy
+    from .scores import Score
 
-    return (Entropy, Additive)
+    return (Entropy, Additive, Fitted, Score)
 
 
 def _shipped(kind: str, name: str) -> Path:
-    return _folder(kind) / f"{name.replace('-', '_')}.py"
+    plain = _folder(kind) / name.replace("-", "_")
+    paths = [plain.with_suffix(ending) for ending in ENDINGS[kind]]
+    return next((path for path in paths if _is_file(path)), paths[0])
 
 
 def _folder(kind: str) -> Path:

@@ -177,8 +177,8 @@ class SearchSpace:
     ``nondecreasing`` asks every stage to be at least as wide as the one before (DeepMAD's
     guideline 3). ``macs_per_param`` gives a budget that was not named from the one that was, at an
     input of 224 x 224: what published networks of the family spend. ``effectiveness`` is the most
-    that depth over geometric-mean width may be (DeepMAD's rho_0). ``origin`` says what the ranges
-    come from.
+    that depth over geometric-mean width may be (DeepMAD's rho_0). ``objective`` names what its
+    designs maximise unless something else is asked for. ``origin`` says what the ranges come from.
     """
 
     name: str
@@ -189,6 +189,7 @@ class SearchSpace:
     nondecreasing: bool = True
     macs_per_param: float | None = None
     effectiveness: float = 0.5
+    objective: str = field(default="deepmad", compare=False)
     origin: str = field(default="", compare=False)
 
     @property

@@ -1,6 +1,6 @@
 """Exact costs of candidates: batched in numpy, one by one, and by PyTorch's FlopCounterMode.
 
-    python benchmarks/costs.py [--space mobile] [--batch 1000000] [--count 10000] [--torch 10]
+    python benchmarks/costs.py [--space mobile-widths] [--batch 1000000] [--count N] [--torch 10]
 
 Every network counted one by one is also counted in the batch, and the first ones by PyTorch on the
 meta device; the integers must agree.
@@ -95,7 +95,7 @@ def measured(name: str, batch: int, count: int, by_torch: int) -> list[Sequence[
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--space", default="mobile")
+    parser.add_argument("--space", default="mobile-widths")
     parser.add_argument("--batch", type=int, default=1_000_000)
     parser.add_argument("--count", type=int, default=10_000)
     parser.add_argument("--torch", type=int, default=10)

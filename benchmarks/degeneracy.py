@@ -1,8 +1,8 @@
 """What DeepMAD's entropy chooses where kernel sizes, expansions and convolutions are open.
 
-    python benchmarks/degeneracy.py [--params 5000000] [--time-limit 60] [--only mobile]
+    python benchmarks/degeneracy.py [--params 5000000] [--time-limit 60] [--only mobile-widths]
 
-First ``mobile``: as shipped, then with kernel sizes 3, 5, 7 open in every stage, then with
+First ``mobile-widths``: as shipped, then with kernel sizes 3, 5, 7 open in every stage, then with
 expansions 3, 4, 6 open, then both. Then ``anyconv``: all its convolutions at once, behind other
 bounds on depth over width, and one convolution in all stages. MACs are each space's default, and
 every program is solved with its proof. Last, what a block of each convolution buys.
@@ -41,8 +41,8 @@ from archsearch.spatial import Spatial
 
 
 def opened(kernels: bool, expansions: bool) -> SearchSpace:
-    """The mobile space with these choices open in all stages that expand."""
-    space = find_space("mobile")
+    """The space of mobile widths with these choices open in all stages that expand."""
+    space = find_space("mobile-widths")
     changes: dict[str, Any] = {}
     if kernels:
         changes["conv"] = depthwise(choice(3, 5, 7))
@@ -168,7 +168,7 @@ def mobile_table(params: int, limit: float) -> None:
         ("both open", True, True),
     ):
         rows.append((name, *alone(mobile_answer, kernels, expansions, params, limit).result))
-    header = ("mobile", "value", "gap", "stages 1 to 5: width x depth, kernel, expansion")
+    header = ("mobile-widths", "value", "gap", "stages 1 to 5: width x depth, kernel, expansion")
     print_table("What the raw entropy chooses", header, rows)
 
 
@@ -217,11 +217,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--params", type=int, default=5_000_000)
     parser.add_argument("--time-limit", type=float, default=60.0)
-    parser.add_argument("--only", choices=("mobile", "anyconv"), help="one of the two spaces")
+    parser.add_argument(
+        "--only", choices=("mobile-widths", "anyconv"), help="one of the two spaces"
+    )
     args = parser.parse_args()
     if args.only != "anyconv":
         mobile_table(args.params, args.time_limit)
-    if args.only != "mobile":
+    if args.only != "mobile-widths":
         anyconv_table(args.params, args.time_limit)
         bought_table()
 

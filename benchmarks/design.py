@@ -73,7 +73,9 @@ def main() -> None:
     print_table(f"Whole processes, {args.runs} runs each", header, rows)
     network = record["networks"][0]
     used = ", ".join(f"{network['costs'][name]:,} {name}" for name in record["budgets"])
-    print(f"\nvalue {record['value']:,.1f}, bound {record['bound']:,.1f}, {used}")
+    digits = 1 if record["predicts"] is None else 2
+    value, bound = f"{record['value']:,.{digits}f}", f"{record['bound']:,.{digits}f}"
+    print(f"\nvalue {value}, bound {bound}, {used}")
 
 
 def line(

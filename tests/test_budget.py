@@ -29,6 +29,12 @@ from archsearch.errors import ArchsearchError
         ("5e6-params", "params", 5_000_000),
         (".5M-params", "params", 500_000),
         (" 5M-Params ", "params", 5_000_000),
+        ("8000-images/s@a100", "throughput@a100", 8000),
+        ("8k-throughput@A100", "throughput@a100", 8000),
+        ("607.5-images/s@tpu-v2", "throughput@tpu-v2", 607.5),
+        ("5ms-latency@zcu102", "latency@zcu102", 5),
+        ("0.25s-latency@zcu102", "latency@zcu102", 250),
+        ("500us-latency@zcu102", "latency@zcu102", 0.5),
     ],
 )
 def test_what_is_understood(text: str, cost: str, limit: int) -> None:
@@ -54,9 +60,22 @@ def test_what_is_understood(text: str, cost: str, limit: int) -> None:
         ("9" * 40 + "-params", "no network is that large"),
         ("60%-params", "a percentage is not understood"),
         ("1G-flops", "'flops' is ambiguous; use macs (multiply-accumulates, FLOPs / 2)"),
-        ("8ms-latency@cpu", "unknown unit 'ms'"),
-        ("8-latency@cpu", "latency budgets are not available yet"),
+        ("8-latency@cpu", "--budget 8-latency@cpu: say in which unit of time: 8ms-latency@cpu"),
+        ("8M-latency@cpu", "say in which unit of time: 8ms-latency@cpu; s, ms or us"),
+        ("8ms-latency", "say on which device: latency@DEVICE"),
+        ("9k-images/s", "say on which device: images/s@DEVICE, such as images/s@a100"),
+        ("9k-images/s@", "say on which device"),
+        ("9k-images/s@a b", "'a b' is no name of a device"),
+        ("9k-image/s@a100", "unknown unit 'image/s@a100'; write images/s@a100"),
+        ("9k-fps@a100", "unknown unit 'fps@a100'; write images/s@a100 or latency@a100"),
+        ("9ms-images/s@a100", "unknown unit 'ms'; use k, M or G"),
+        ("0-images/s@a100", "it is zero; a budget must be above zero"),
+        ("-2ms-latency@cpu", "it is negative; a budget must be above zero"),
+        ("nanms-latency@cpu", "it does not start with a number"),
+        ("inf-images/s@a100", "it must be a finite number"),
+        ("5M-params@a100", "params is the same on every device; leave out @a100"),
         ("1-energy", "energy budgets are not available yet"),
+        ("1-energy@cpu", "energy budgets are not available yet"),
         ("5M-parms", "unknown unit 'parms'; did you mean 'params'?"),
         ("5M-xyzzy", "unknown unit 'xyzzy'; use params, macs"),
         ("5M-intensity", "unknown unit 'intensity'"),
@@ -99,6 +118,35 @@ def test_broken_lists(text: str) -> None:
 def test_what_is_written_is_read_back(cost: str, limit: int) -> None:
     budget = Budget(cost, limit)
     assert parse_budget(str(budget)) == budget
+
+
+@given(
+    st.sampled_from(["throughput@a100", "latency@zcu102"]),
+    st.one_of(st.integers(1, 10**9), st.floats(1e-6, 1e9)),
+)
+def test_what_is_written_of_a_device_is_read_back(cost: str, limit: float) -> None:
+    assert parse_budget(str(Budget(cost, limit))) == Budget(cost, limit)
+
+
+def test_a_throughput_is_a_floor_and_a_latency_a_ceiling() -> None:
+    floor, ceiling = Budget("throughput@a100", 8000), Budget("latency@a100", 5)
+    assert [floor.allows(value) for value in (7990, 8000, 9000)] == [False, True, True]
+    assert [ceiling.allows(value) for value in (4, 5, 5.01)] == [True, True, False]
+    assert (floor.share(16000), ceiling.share(4)) == (0.5, 0.8)
+    assert floor.allows(8000 * (1 - 1e-12)), "sums of fractions are rounded"
+
+
+@pytest.mark.parametrize("name", ["latency", "latency@", "energy@a100", "params@a100"])
+def test_costs_that_no_budget_limits(name: str) -> None:
+    with pytest.raises(ArchsearchError, match="a budget limits one of"):
+        Budget(name, 1)
+
+
+def test_two_budgets_on_two_devices() -> None:
+    both = parse_budgets("8000-images/s@a100,latency@zcu102=5ms")
+    assert both == (Budget("throughput@a100", 8000), Budget("latency@zcu102", 5))
+    with pytest.raises(ArchsearchError, match="images/s@a100 already has the budget"):
+        parse_budgets(["8000-images/s@a100", "9000-images/s@a100"])
 
 
 @given(st.decimals(min_value="0.001", max_value=999, places=3), st.sampled_from("kMG"))

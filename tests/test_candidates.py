@@ -19,7 +19,7 @@ from archsearch.recipes.squeeze_excitation import SqueezeExcitation
 from archsearch.space import SearchSpace, StageSpace, choice, widths
 from archsearch.tables import ADDITIVE, PartTable, tabulate
 
-SPACES = ("mobile", "resnet", "convnext", "plain")
+SPACES = ("mobile", "mobile-widths", "resnet", "convnext", "plain")
 
 
 def tables_of(name: str) -> tuple[SearchSpace, list[PartTable]]:

@@ -92,7 +92,7 @@ def test_the_options_reach_the_design(designs: dict[str, Any]) -> None:
     assert (asked["input"], asked["classes"], asked["kernel_sizes"]) == ((1, 64, 64), 10, (3, 5))
     assert (asked["gap"], asked["time_limit"], asked["count"]) == (0.02, 120.0, 3)
     assert asked["seed"] == 4
-    assert (asked["space"].name, asked["objective"].name) == ("mobile", "deepmad")
+    assert (asked["space"].name, asked["objective"].name) == ("mobile", "imagenet-mobile")
 
 
 def test_several_networks(
@@ -142,7 +142,8 @@ def test_the_progress_line(
         (["--budget", "-inf-params"], "it must be a finite number"),
         (["--budget", "5M-params", "--budget", "6M-params"], "params already has the budget"),
         (["--budget", "1G-flops"], "'flops' is ambiguous"),
-        (["--budget", "8-latency"], "not available yet"),
+        (["--budget", "8-energy"], "not available yet"),
+        (["--budget", "8-latency"], "say on which device: latency@DEVICE"),
         (["--budget", "5M-params", "--space", "moble"], "did you mean mobile?"),
         (["--budget", "5M-params", "--objective", "deepmat"], "did you mean deepmad?"),
         (["--budget", "5M-params", "--gap", "-1%"], "--gap -1%"),

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from archsearch.solver import (
     Assignment,
+    Candidate,
     Effectiveness,
     Evenness,
     Product,
@@ -29,6 +30,7 @@ from archsearch.solver import (
     ranges,
     solve,
 )
+from archsearch.solver.diverse import diverse
 
 FEATURES = ("params", "macs", "entropy", "layers", "score")
 BRANCHING = Settings(enumerate_pairs=0, enumerate_width=0, beam_width=20, beam_pairs=20)
@@ -309,6 +311,16 @@ def test_several_solutions_are_feasible_and_distinct() -> None:
         judged = evaluate(program, candidate.assignment)
         assert judged.feasible
         assert judged.value == candidate.value <= solution.value
+
+
+def test_an_alternative_is_good_before_it_is_different() -> None:
+    def solution(*choices: int) -> Assignment:
+        return tuple((choice, 1) for choice in choices)
+
+    near = {solution(0, 0, 0, i): 10.0 - i for i in range(8)}
+    known = near | {solution(1, 1, 0, 0): 7.5, solution(2, 2, 2, 2): -5.0}
+    found = diverse(known, Candidate(solution(0, 0, 0, 0), 10.0), 3)
+    assert [candidate.value for candidate in found] == [10.0, 9.0, 7.5]
 
 
 def wide_program() -> Program:

@@ -99,7 +99,7 @@ def test_kernel_sizes_are_opened_where_a_convolution_looks_around():
     filled = [fill(s.block, v) for s in space.stages for v in assignments(s.block)]
     found = {(block.conv.kernel_size, block.conv.group_size) for block in filled}
     assert found == {(size, group) for size in (3, 7) for group in (None, 16, 32, 64)}
-    mobile = find_space("mobile").with_kernel_sizes((5,))
+    mobile = find_space("mobile-widths").with_kernel_sizes((5,))
     built = mobile.build(mobile.sample(random.Random(0)))
     kernels = {stage.runs[0].block.conv.kernel_size for stage in built.stages}
     assert kernels == {5, 1}, "the final 1x1 convolution stays"

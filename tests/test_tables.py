@@ -25,7 +25,9 @@ from archsearch.solver.evaluate import evaluate
 from archsearch.space import Pick, SearchSpace, StageSpace, choice
 from archsearch.tables import ADDITIVE, peak_range, tabulate
 
-SHIPPED = ("mobile", "resnet", "convnext", "plain", "deepmad_resnet")
+SHIPPED = ("mobile", "mobile-widths", "resnet", "convnext", "plain", "deepmad_resnet")
+UNCOUNTED = {("mobile", "deepmad_released")}
+"""The released code has no value for stages that squeeze in some networks and not in others."""
 SPACES = {**TINY, **{name: (lambda name=name: find_space(name)) for name in SHIPPED}}
 
 
@@ -147,8 +149,10 @@ def test_peak_memory_of_every_choice_and_of_the_space(name):
     assert peak_range(tables) == (min(peaks), max(peaks))
 
 
-@pytest.mark.parametrize("objective", ["deepmad", "deepmad_released"])
-@pytest.mark.parametrize("name", SPACES)
+@pytest.mark.parametrize(
+    ("name", "objective"),
+    [(n, o) for n in SPACES for o in ("deepmad", "deepmad_released") if (n, o) not in UNCOUNTED],
+)
 def test_the_program_values_a_network_as_the_objective_does(name, objective):
     space, goal = SPACES[name](), find_objective(objective)
     problem = space_program(space, goal, {"params": 1e15, "macs": 1e15})
@@ -164,7 +168,7 @@ def test_the_program_values_a_network_as_the_objective_does(name, objective):
 
 
 def test_a_space_that_cannot_be_is_refused():
-    space = find_space("mobile").with_input((3, 32, 32))
+    space = find_space("mobile-widths").with_input((3, 32, 32))
     narrow = Pick((("width", 1),))
     assert not space.contains((narrow,) * len(space.parts))
     with pytest.raises(IllegalArchitecture):

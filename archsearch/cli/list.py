@@ -58,19 +58,27 @@ def _print_operators(name: str | None, markdown: bool) -> None:
 
 
 def spaces() -> list[dict[str, Any]]:
-    """Name, summary, and how many networks (before constraints between stages)."""
+    """Name, summary, how many networks (before constraints between stages), and the objective its
+    designs maximise."""
     from ..loading import entries
 
     return [
-        _entry(e.name, e.summary, e.problem) | ({"networks": e.value.size()} if e.value else {})
+        _entry(e.name, e.summary, e.problem)
+        | ({"networks": e.value.size(), "objective": e.value.objective} if e.value else {})
         for e in entries("space")
     ]
 
 
 def objectives() -> list[dict[str, Any]]:
+    """Name, summary, and whether a design can maximise it (a score only compares networks)."""
     from ..loading import entries
+    from ..scores import Score
 
-    return [_entry(e.name, e.summary, e.problem) for e in entries("objective")]
+    return [
+        _entry(e.name, e.summary, e.problem)
+        | ({"design": "no" if isinstance(e.value, Score) else "yes"} if e.value else {})
+        for e in entries("objective")
+    ]
 
 
 def operators() -> list[dict[str, Any]]:
@@ -141,5 +149,6 @@ def _print(rows: list[dict[str, Any]]) -> None:
         [short(row[n]) if n == "networks" and n in row else exact(row.get(n)) for n in names]
         for row in rows
     ]
-    align = "".join(LEFT if name in ("name", "summary") else RIGHT for name in names)
+    words = ("name", "summary", "objective", "design")
+    align = "".join(LEFT if name in words else RIGHT for name in names)
     print(table([cost_label(name) for name in names], lines, align))

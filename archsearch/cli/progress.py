@@ -62,7 +62,7 @@ def progress_line(
     words.append(f"best {score(incumbent)}" if found and incumbent is not None else "best -")
     words.append(f"bound {score(bound)}" if proved and bound is not None else "bound -")
     if found and proved and incumbent and bound is not None:
-        words.append(f"gap {percent(max(0.0, (bound - incumbent) / abs(incumbent)))}")
+        words.append(f"gap {percent(abs(bound - incumbent) / abs(incumbent))}")
     if nodes:
         words.append(f"{nodes:,} nodes")
     return "  ".join(words)

@@ -5,16 +5,17 @@ Every part of a space becomes a slot of a chain program; its tables come from ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from itertools import product as cartesian
 from math import inf
+from types import MappingProxyType
 
 import numpy as np
 
 from ..legality import IllegalArchitecture
-from ..objectives import Additive, Entropy, Objective
+from ..objectives import Entropy, Objective, Terms, terms_of
 from ..solver.chain import Assignment, Effectiveness, Evenness, Product, Program, Slot
 from ..space import Pick, Point, SearchSpace
 from ..tables import (
@@ -31,19 +32,24 @@ from ..tables import (
 PEAK = "peak_memory"
 """The one cost that is a largest value and not a sum: it decides which choices are legal."""
 
+SCORE = "score"
+"""Name of the feature an objective that is a sum adds up."""
+
 
 @dataclass(frozen=True, eq=False)
 class SpaceProgram:
     """A chain program with what leads from its assignments back to points of the space.
 
     ``values[slot][choice]`` are the values of the part's choices; the assignment adds the depth.
-    ``tables`` are those the program was made of.
+    ``tables`` are those the program was made of. ``left_out`` tells that some legal choices are
+    unknown to the objective or to a budget's measure and therefore not in the program.
     """
 
     space: SearchSpace
     program: Program
     tables: tuple[PartTable, ...]
     values: tuple[tuple[dict[str, object], ...], ...]
+    left_out: bool = False
 
     def point(self, assignment: Assignment) -> Point:
         return tuple(
@@ -60,32 +66,46 @@ class _Rows:
     lo: IntArray
     hi: IntArray
 
+    def keep(self, which: BoolArray) -> _Rows:
+        return _Rows(self.row[which], self.lo[which], self.hi[which])
+
 
 def space_program(
-    space: SearchSpace, objective: Objective, budgets: Mapping[str, float]
+    space: SearchSpace,
+    objective: Objective,
+    budgets: Mapping[str, float],
+    sums: Mapping[str, Terms] = MappingProxyType({}),
 ) -> SpaceProgram:
     """The program that maximises ``objective`` over ``space`` within ``budgets`` (cost to limit).
 
-    Costs are those of ``tables.ADDITIVE`` (or the objective's own) and "peak_memory". Raises
-    ``KeyError`` for another cost, ``IllegalArchitecture`` where the space has no legal part.
+    Costs are those of ``tables.ADDITIVE`` (or the objective's own), "peak_memory" and the names in
+    ``sums``, costs that are sums over picks. Raises ``KeyError`` for another cost,
+    ``IllegalArchitecture`` where the space has no legal part.
     """
     own = objective.costs if isinstance(objective, Entropy) else None
     costs = ADDITIVE if own is None else own
     additive = {name: limit for name, limit in budgets.items() if name != PEAK}
-    counted = {name: costs[name] for name in dict.fromkeys(("params", "macs", *additive))}
+    named = dict.fromkeys(("params", "macs", *(name for name in additive if name not in sums)))
+    counted = {name: costs[name] for name in named}
     tables = tabulate(space, counted, peaks=PEAK in budgets)
     if PEAK in budgets:
         tables = [within_peak(table, budgets[PEAK]) for table in tables]
-    limit = budgets.get(PEAK, inf)
-    rows = [_rows(table, isinstance(objective, Additive), limit) for table in tables]
-    if isinstance(objective, Additive):
-        program = _additive_program(objective, tables, rows, tuple(counted), additive)
-    else:
+    limit, score = budgets.get(PEAK, inf), terms_of(objective)
+    added = {name: sums[name] for name in additive if name in sums}
+    if score is not None:
+        added[SCORE] = score
+    found = [_rows(table, bool(added), limit) for table in tables]
+    rows = [_known(added, i, t, r) for i, (t, r) in enumerate(zip(tables, found, strict=True))]
+    if isinstance(objective, Entropy):
         program = _entropy_program(
-            objective, tables, rows, tuple(counted), additive, space.effectiveness
+            objective, tables, rows, tuple(counted), additive, added, space.effectiveness
         )
+    else:
+        slots = _slots(tables, rows, tuple(counted), added)
+        program = Program(tuple(slots), (*counted, *added), additive, score=SCORE)
     values = tuple(tuple(t.picks[i] for i in r.row) for t, r in zip(tables, rows, strict=True))
-    return SpaceProgram(space, program, tuple(tables), values)
+    left_out = any(len(a.row) < len(b.row) for a, b in zip(rows, found, strict=True))
+    return SpaceProgram(space, program, tuple(tables), values, left_out)
 
 
 def _entropy_program(
@@ -94,25 +114,27 @@ def _entropy_program(
     rows: Sequence[_Rows],
     costs: tuple[str, ...],
     budgets: Mapping[str, float],
+    sums: Mapping[str, Terms],
     effectiveness: float,
 ) -> Program:
     _check_alike(objective, tables)
     features = (*costs, "entropy", "layers")
-    slots = [_slot(table, r, features) for table, r in zip(tables, rows, strict=True)]
+    slots = _slots(tables, rows, features, sums)
+    paired = any(terms.has_pairs for terms in sums.values())
     ends = _level_ends(tables)
-    products = tuple(
-        Product(end, weight * objective.scale * _level(objective, tables[: end + 1]))
-        for end, weight in zip(ends, objective.weights(len(ends)), strict=True)
-    )
+    products = []
+    for end, weight in zip(ends, objective.weights(len(ends)), strict=True):
+        level = weight * objective.scale * _level(objective, tables[: end + 1])
+        products.append(Product(end, level[_width(tables[end], rows[end])] if paired else level))
     stages = [i for i, table in enumerate(tables) if table.spatial]
     # where no stage counts, any one by itself: depths that are all alike
     stages = [stages[i] for i in _counted(objective, [tables[i] for i in stages])] or [0]
     checked = ends if objective.every_level else ends[-1:]
     return Program(
         tuple(slots),
-        features,
+        (*features, *sums),
         budgets,
-        products,
+        tuple(products),
         Evenness(objective.beta, tuple((i,) for i in stages), objective.spread),
         tuple(Effectiveness(end, effectiveness, kappa=1.0) for end in checked),
         entropy="entropy",
@@ -204,6 +226,59 @@ def _rows(table: PartTable, single: bool, peak_limit: float) -> _Rows:
     return _Rows(row[kept], lo[kept], hi[kept])
 
 
+def _picks(table: PartTable, rows: _Rows) -> list[Pick]:
+    """The rows as picks, each at its least depth."""
+    return [
+        Pick(tuple(table.picks[row].items()), int(depth))
+        for row, depth in zip(rows.row, rows.lo, strict=True)
+    ]
+
+
+def _known(sums: Mapping[str, Terms], part: int, table: PartTable, rows: _Rows) -> _Rows:
+    """The rows every sum has a score for."""
+    picks = _picks(table, rows) if sums else []
+    for terms in sums.values():
+        known = np.isfinite(terms.stage_scores(part, picks))
+        if not known.any():
+            raise IllegalArchitecture(f"no choice of {_kind(table)} is known to what is summed up")
+        rows, picks = rows.keep(known), [p for p, k in zip(picks, known, strict=True) if k]
+    return rows
+
+
+def _width(table: PartTable, rows: _Rows) -> IntArray:
+    """For every row the place of its width among all widths of the part, shape (rows,)."""
+    return np.searchsorted(np.unique(table.width), table.width[rows.row]).astype(np.int64)
+
+
+def _slots(
+    tables: Sequence[PartTable],
+    rows: Sequence[_Rows],
+    features: Sequence[str],
+    sums: Mapping[str, Terms],
+) -> list[Slot]:
+    """One slot per part with columns for ``features``, then for ``sums``. Where neighbours count,
+    every choice becomes a state of its own."""
+    paired = [terms.has_pairs for terms in sums.values()]
+    slots: list[Slot] = []
+    before: list[Pick] = []
+    for index, (table, r) in enumerate(zip(tables, rows, strict=True)):
+        slot = _slot(table, r, features)
+        picks = _picks(table, r) if sums else []
+        for terms in sums.values():
+            scores = terms.stage_scores(index, picks)
+            slot = _with_column(slot, scores if index else scores + terms.intercept)
+        if any(paired) and index:
+            slot = _behind_picks(slot, table.legal[:, r.row], slots[-1])
+            for place, terms in enumerate(sums.values(), start=len(features)):
+                if terms.has_pairs:
+                    slot.first[:, :, place] += terms.pair_scores(index, before, picks)
+        slots.append(slot)
+        before = picks
+    if any(paired):
+        slots = [replace(s, out_state=np.arange(s.choices), out_states=s.choices) for s in slots]
+    return slots
+
+
 def _slot(table: PartTable, rows: _Rows, features: Sequence[str]) -> Slot:
     powers = sorted({0, *(p for f in features for p in table.opening[f].terms)}, key=str)
     basis = powers_of(np.array(table.before, dtype=np.float64), powers)
@@ -214,13 +289,12 @@ def _slot(table: PartTable, rows: _Rows, features: Sequence[str]) -> Slot:
         for power, coefficient in table.opening[name].terms.items():
             first[:, powers.index(power), column] = coefficient[rows.row]
         first[:, powers.index(0), column] += (rows.lo - 1) * rest[:, column]
-    out = np.unique(table.width)
     legal = table.legal[:, rows.row]
     lowest, highest = legal.argmax(axis=0), len(legal) - 1 - legal[::-1].argmax(axis=0)
     intervals = bool((legal.sum(axis=0) == highest - lowest + 1).all())
     return Slot(
-        out_states=len(out),
-        out_state=np.searchsorted(out, table.width[rows.row]),
+        out_states=len(np.unique(table.width)),
+        out_state=_width(table, rows),
         lo=rows.lo,
         hi=rows.hi,
         basis=basis,
@@ -233,35 +307,7 @@ def _slot(table: PartTable, rows: _Rows, features: Sequence[str]) -> Slot:
     )
 
 
-def _additive_program(
-    objective: Additive,
-    tables: Sequence[PartTable],
-    rows: Sequence[_Rows],
-    costs: tuple[str, ...],
-    budgets: Mapping[str, float],
-) -> Program:
-    """Every pick with its depth is a choice; where pairs count, also a state of its own."""
-    slots: list[Slot] = []
-    before: list[Pick] = []
-    for index, (table, r) in enumerate(zip(tables, rows, strict=True)):
-        picks = [
-            Pick(tuple(table.picks[row].items()), int(depth))
-            for row, depth in zip(r.row, r.lo, strict=True)
-        ]
-        scores = np.array([objective.stage_score(index, pick) for pick in picks])
-        slot = _with_score(_slot(table, r, costs), scores)
-        if objective.pair_score is not None:
-            slot = _with_pairs(
-                slot, table.legal[:, r.row], index, slots[-1:], before, picks, objective.pair_score
-            )
-        slots.append(slot)
-        before = picks
-    if objective.pair_score is not None:
-        slots = [replace(s, out_state=np.arange(s.choices), out_states=s.choices) for s in slots]
-    return Program(tuple(slots), (*costs, "score"), budgets, score="score")
-
-
-def _with_score(slot: Slot, scores: FloatArray) -> Slot:
+def _with_column(slot: Slot, scores: FloatArray) -> Slot:
     """The slot with one more feature, the same for every width before."""
     constant = int(np.flatnonzero((slot.basis == 1.0).all(axis=0))[0])
     column = np.zeros((*slot.first.shape[:2], 1))
@@ -271,23 +317,16 @@ def _with_score(slot: Slot, scores: FloatArray) -> Slot:
     return replace(slot, first=first, rest=rest)
 
 
-def _with_pairs(
-    slot: Slot,
-    legal: BoolArray,
-    index: int,
-    previous: Sequence[Slot],
-    before: Sequence[Pick],
-    picks: Sequence[Pick],
-    score: Callable[[int, Pick, Pick], float],
-) -> Slot:
-    """The slot with the previous picks as its in-states, and the score of each pair of picks;
-    ``legal`` has shape (widths before, rows)."""
-    if not previous:
-        return slot
-    state = previous[0].out_state
+def _behind_picks(slot: Slot, legal: BoolArray, previous: Slot) -> Slot:
+    """The slot with the choices of the slot before as its in-states, so that ``first`` has a place
+    for every pair; ``legal`` has shape (widths before, rows)."""
+    state = previous.out_state
     dense = np.einsum("sr,jrf->jsf", slot.basis, slot.first)[:, state]
-    dense[:, :, -1] += [[score(index, a, b) for a in before] for b in picks]
-    allowed = legal[state]
     return replace(
-        slot, basis=np.eye(len(before)), first=dense, state_lo=None, state_hi=None, allowed=allowed
+        slot,
+        basis=np.eye(previous.choices),
+        first=dense,
+        state_lo=None,
+        state_hi=None,
+        allowed=legal[state],
     )

@@ -91,7 +91,7 @@ def _scores(points: Points, value: float, last: float, width: float) -> list[str
 
 def _gaps(points: Points, last: float, left: float, width: float) -> list[str]:
     floor = 1e-5
-    gaps = [(t, max((b - f) / abs(f), floor) if f else 1.0) for t, f, b in points]
+    gaps = [(t, max(abs(b - f) / abs(f), floor) if f else 1.0) for t, f, b in points]
     logs = [(t, log10(gap)) for t, gap in gaps]
     low = min(y for _, y in logs)
     high = max(y for _, y in logs)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from math import floor, isfinite
 
-from ..budget import UNITS
+from ..budget import LATENCY, THROUGHPUT, UNITS
 
 _STEPS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 
 BYTES = ("peak_memory", "traffic", "weight_bytes")
 """Costs counted in bytes."""
+
+MEASURED_IN = {THROUGHPUT: "images/s", LATENCY: "latency (ms)"}
+"""What a cost on a device is called, with its unit."""
 
 
 def exact(value: object) -> str:
@@ -55,6 +58,21 @@ def percent_up(ratio: float, digits: int = 2) -> str:
     return f"{value.quantize(step, ROUND_CEILING):f} %"
 
 
+def predicted(value: float, target: str, rounding: str = ROUND_HALF_EVEN) -> str:
+    """A predicted value with the unit that ``target`` ends with: ``65.20 %``."""
+    step = Decimal("0.01") if abs(value) >= 1 else Decimal(1).scaleb(Decimal(value).adjusted() - 3)
+    return f"{Decimal(value).quantize(step, rounding):,f} {_unit(target)}".strip()
+
+
+def difference(value: float, target: str) -> str:
+    """A difference of predicted values, to two digits: ``0.73 %``."""
+    return f"{_digits(value, 2)} {_unit(target)}".strip()
+
+
+def _unit(target: str) -> str:
+    return target.rpartition(", ")[2] if ", " in target else ""
+
+
 def score(value: float) -> str:
     """An objective's value."""
     return f"{value:,.1f}" if abs(value) >= 1000 else f"{value:.4g}"
@@ -64,6 +82,9 @@ def cost_label(cost: str) -> str:
     """A cost's name with its unit where it has one."""
     plain = {"macs": "MACs", "peak_memory": "peak memory", "weight_bytes": "weights",
              "intensity": "MACs per byte", "receptive_field": "receptive field"}  # fmt: skip
+    kind, at, device = cost.partition("@")
+    if at:
+        return f"{MEASURED_IN.get(kind, kind)} on {device}"
     return plain.get(cost, cost) + (" (bytes)" if cost in BYTES else "")
 
 

@@ -18,14 +18,15 @@ def diverse(
 ) -> tuple[Candidate, ...]:
     """The best `count` known solutions that differ in many slots, the incumbent first.
 
-    Asks for half the slots to differ, and for less where there are not enough such solutions.
+    Asks for half the slots to differ, and for less where there are not enough such solutions among
+    the better half of those known: what is worse was met on the way and is good for nothing.
     """
     ranked = sorted(known.items(), key=lambda item: (-item[1], item[0]))
+    ranked = ranked[: max(2 * count, len(ranked) // 2)]
     chosen = [best]
     for apart in range(max(1, len(best.assignment) // 2), 0, -1):
         for assignment, value in ranked:
-            if len(chosen) >= count:
-                return tuple(chosen)
-            if all(distance(assignment, other.assignment) >= apart for other in chosen):
+            far = all(distance(assignment, other.assignment) >= apart for other in chosen)
+            if far and len(chosen) < count:
                 chosen.append(Candidate(assignment, value))
-    return tuple(chosen[:count])
+    return (best, *sorted(chosen[1:], key=lambda other: -other.value))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -44,8 +44,10 @@ def solve(
     count: int = 1,
     on_progress: Progress | None = None,
     settings: Settings | None = None,
+    slack: Callable[[float], float] | None = None,
 ) -> Solution:
-    """Maximise `program`, proving a bound until it is within `gap` (relative) of the incumbent.
+    """Maximise `program`, proving a bound until it is within `gap` (relative) of the incumbent; or,
+    with ``slack``, until it is no more than ``slack(value)`` above an incumbent of that value.
 
     ``count`` asks for that many diverse solutions. Nothing in the search is random: two runs that
     stop by gap agree.
@@ -56,7 +58,7 @@ def solve(
     """
     expanded = expand(program)
     searched = program if expanded is None else expanded.program
-    search = _Search(searched, gap, time_limit, on_progress, settings or Settings())
+    search = _Search(searched, gap, time_limit, on_progress, settings or Settings(), slack)
     try:
         status = search.run()
     except KeyboardInterrupt:
@@ -98,9 +100,10 @@ class _Search:
         time_limit: float,
         on_progress: Progress | None,
         settings: Settings,
+        slack: Callable[[float], float] | None,
     ) -> None:
         self.program = program
-        self.gap = gap
+        self.slack = slack or (lambda value: gap * abs(value))
         self.deadline = time.perf_counter() + time_limit
         self.started = time.perf_counter()
         self.on_progress = on_progress
@@ -128,7 +131,7 @@ class _Search:
         value = self.archive.value
         if not np.isfinite(value):
             return -np.inf
-        return value + max(self.gap * abs(value), 2e-9 * (1.0 + abs(value)))
+        return value + max(self.slack(value), 2e-9 * (1.0 + abs(value)))
 
     def bound(self) -> float:
         """A valid upper bound over the whole space."""
@@ -214,7 +217,10 @@ class _Search:
         return root
 
     def seek(self, tables: Sequence[Table], root: Root) -> None:
-        """Beams for better incumbents on thinned tables, in windows of depth."""
+        """Beams for better incumbents on thinned tables, in windows of the depths that count."""
+        if self.program.evenness is None:
+            self.beam(tables, root, 12)
+            return
         centres = [] if root.depths is None else [root.depths.tolist()]
         if self.archive.best is not None:
             centres.append([float(depth) for _, depth in self.archive.best.assignment])
