@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from .errors import BadFile, UserError
-from .train import RECORD, check_fits, read_record, weights_path
+from .train import check_fits, weights_path
+from .train.record import RECORD, read_record
 
 if TYPE_CHECKING:
     from .data.dataset import Data, Split

@@ -244,6 +244,12 @@ def test_every_operation_is_drawn_as_often_and_half_of_the_time_either_way() -> 
     assert stats.chisquare(np.sort(counts), expected).pvalue > 1e-3
 
 
+def test_what_randaugment_draws_comes_on_top_of_the_rest() -> None:
+    """At magnitude 0 only autocontrast changes anything, and shifts are there as without."""
+    out = plain(Augment(crop=2, operations=2, magnitude=0), 2)(ramps(200, 16), generator())
+    assert {6.0, 7.0, 8.0, 9.0, 10.0} <= set(out[:, 0, 8, 8].round().tolist())
+
+
 # -- the whole -----------------------------------------------------------------------------------
 augments = st.builds(
     Augment,

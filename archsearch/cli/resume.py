@@ -11,6 +11,7 @@ from .train import end, talk
 
 def arguments(parser: Parser) -> None:
     parser.add_argument("run", metavar="RUN", help="a run's folder, or its name under runs")
+    parser.add_argument("--device", metavar="NAME", help="another than it began on: cpu, cuda:1")
     parser.add_argument("--quiet", action="store_true", help="print only where the run is")
 
 
@@ -19,4 +20,4 @@ def run(args: Namespace) -> int:
 
     given = Path(args.run)
     folder = given if given.is_dir() else Path("runs") / given
-    return end(resume(folder, **talk(args.quiet)), args.quiet)
+    return end(resume(folder, device=args.device, **talk(args.quiet)), args.quiet)

@@ -175,7 +175,7 @@ class Training:
 
     def _step(self, images: Tensor, labels: Tensor) -> None:
         recipe, step_seed = self.recipe, _mixed(self.seed, self.step, self.place.rank)
-        torch.manual_seed(step_seed)
+        _seed_dropout(step_seed, self.place.device)
         self.generator.manual_seed(step_seed)
         rate = recipe.rate(self.step, self.steps)
         for group in self.optimiser.param_groups:
@@ -286,15 +286,18 @@ class Training:
         }
 
     def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-        """Go back to what ``tensors`` and ``facts`` were taken from; raises ``RuntimeError`` or
-        ``KeyError`` where they are of another training."""
+        """Go back to what ``tensors`` and ``facts`` were taken from; raises ``RuntimeError``,
+        ``KeyError``, ``TypeError`` or ``ValueError`` where they are of another training."""
+        step = int(facts["step"])
+        if not 0 <= step <= self.steps:
+            raise ValueError(f"step {step} of {self.steps}")
         self.net.load_state_dict(_below("model.", tensors))
         if self.average is not None:
             self.average.net.load_state_dict(_below("average.", tensors))
         restore_optimiser(self.net, self.optimiser, _below("optimiser.", tensors))
         if facts["scaler"]:
             self.scaler.load_state_dict(facts["scaler"])
-        self.step, self.seconds = int(facts["step"]), float(facts["seconds"])
+        self.step, self.seconds = step, float(facts["seconds"])
         self.history = [dict(row) for row in facts["history"]]
         self.tally = Tally(*facts["tally"])
         self.state, self.reason = facts["state"], facts["reason"]
@@ -315,6 +318,15 @@ def _finite(net: nn.Module) -> bool:
 
 def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+
+
+def _seed_dropout(seed: int, device: torch.device) -> None:
+    """Seed what layers draw from. On a CPU that is one generator, without the record of the call
+    stack that ``torch.manual_seed`` keeps for a GPU: it takes longer than a small step may."""
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(seed)
+    else:
+        torch.manual_seed(seed)
 
 
 def _mixed(seed: int, step: int, rank: int) -> int:

@@ -58,7 +58,8 @@ def optimiser_tensors(
 def restore_optimiser(
     net: nn.Module, optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]
 ) -> None:
-    """Give the optimiser back what ``optimiser_tensors`` listed."""
+    """Give the optimiser back what ``optimiser_tensors`` listed; raises ``ValueError`` for what is
+    not of the weights' shapes."""
     state = optimiser.state_dict()
     index = {
         id(parameter): number
@@ -76,7 +77,10 @@ def restore_optimiser(
 
 
 def _laid_out(tensor: Tensor, parameter: Tensor) -> Tensor:
-    """The same numbers in the order in memory that the parameter has: fused kernels rely on it."""
-    if tensor.shape != parameter.shape:
+    """The same numbers in the order in memory that the parameter has: fused kernels rely on it, and
+    on the shape, which they read and write past the end of. Raises ``ValueError`` for another."""
+    if tensor.dim() == 0:  # the number of steps
         return tensor
+    if tensor.shape != parameter.shape:
+        raise ValueError(f"{tuple(tensor.shape)} for a weight of {tuple(parameter.shape)}")
     return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
