@@ -26,5 +26,5 @@ def test_notebook_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     nbformat.validate(notebook)
     resources = {"metadata": {"path": str(tmp_path)}}
     nbclient.NotebookClient(
-        notebook, timeout=120, kernel_name="python3", resources=resources
+        notebook, timeout=600, kernel_name="python3", resources=resources
     ).execute()
