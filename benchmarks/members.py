@@ -5,8 +5,8 @@
 Trains random members of the space `tiny`, the designed network, and hand-made ones of the same
 budget, all alike: a part of CIFAR-10's training pictures, a few epochs, one thread. Accuracies are
 on validation pictures; the test split is not touched. Every training is a row of a ledger
-(``results/tiny_cifar10.csv``, a table that ``archsearch fit`` reads); what is in it is not done
-again.
+(``results/tiny_cifar10.csv``, a table that ``archsearch fit`` reads, and one beside it for networks
+outside the space); what is in it is not done again.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ import numpy as np
 from baselines import BASELINES
 from measure import print_table
 
-from archsearch import Recipe, design, find_objective, find_space
+from archsearch import Budget, Recipe, design, find_objective, find_space
 from archsearch.architecture import Architecture
 from archsearch.cost import cost
 from archsearch.files import write_atomically
 from archsearch.points import part_names, point_of, texts_of
-from archsearch.serialization import key, to_json
+from archsearch.serialization import key
 
 SPACE = find_space("tiny")
 LEDGER = Path(__file__).parent / "results" / "tiny_cifar10.csv"
@@ -38,10 +38,11 @@ LEDGER = Path(__file__).parent / "results" / "tiny_cifar10.csv"
 MEMBERS = 40
 """Random members for the rank correlation, each trained once."""
 
-LEAST, MOST, MOST_MACS = 4_000, 40_000, 3_000_000
+LEAST, MOST, MOST_MACS = 3_000, 30_000, 1_500_000
 """Parameters of the members, and the most MACs that one core trains in half a minute."""
 
-BUDGET = "20k-params,2M-macs"
+PARAMS, MACS = 10_000, 1_000_000
+"""The budget of the designed network; hand-made ones have its parameters alone."""
 RIVALS = 3
 """Random members as large as the designed network, each trained with every seed."""
 
@@ -51,18 +52,8 @@ RECIPE = Recipe(
     epochs=EPOCHS, learning_rate=8e-3, warmup=0.15, label_smoothing=0.0, ema=0.99, batch_size=64
 )
 
-COLUMNS = (
-    "group", "key", "seed", "accuracy", "loss", "params", "macs", "seconds",
-    *(
-        f"{part}.{path}"
-        for part, space in zip(part_names(SPACE), SPACE.parts, strict=True)
-        for path in ("width", "depth")
-        if part != "head"
-    ),
-    "architecture",
-)  # fmt: skip
-BASELINE = "architecture"
-"""Filled for networks outside the space alone, whose choices are empty."""
+MEASURED = ("group", "key", "seed", "accuracy", "loss", "params", "macs", "seconds")
+CHOICES = tuple(f"{part}.{path}" for part in part_names(SPACE)[:-1] for path in ("width", "depth"))
 
 Row = Mapping[str, Any]
 
@@ -99,15 +90,16 @@ def member(network: Architecture) -> bool:
 def rival(network: Architecture) -> bool:
     """As large as the budget allows: no more than a twentieth is left."""
     own = cost(network)
-    return 19_000 <= own.params <= 20_000 and own.macs <= 2_000_000
+    return 0.95 * PARAMS <= own.params <= PARAMS and own.macs <= MACS
 
 
 def tasks() -> Iterator[Task]:
     for network in drawn(0, MEMBERS, member):
         yield Task("member", network, 0)
-    designed = design(BUDGET, SPACE, "deepmad").best.architecture
+    budgets = Budget("params", PARAMS), Budget("macs", MACS)
+    designed = design(budgets, SPACE, "deepmad").best.architecture
     named = {"designed": designed}
-    named |= {name: make(20_000) for name, make in BASELINES.items()}
+    named |= {name: make(PARAMS) for name, make in BASELINES.items()}
     named |= {f"random {i + 1}": a for i, a in enumerate(drawn(1, RIVALS, rival))}
     for seed in SEEDS:
         for name, network in named.items():
@@ -154,25 +146,37 @@ def _choices(network: Architecture) -> dict[str, str]:
     try:
         point = point_of(SPACE, network)
     except UserError:
-        return {BASELINE: to_json(network)}
+        return {}
     return {
         f"{part}.{path}": text
         for part, pick in zip(part_names(SPACE), point, strict=True)
         for path, text in texts_of(pick).items()
-        if f"{part}.{path}" in COLUMNS
+        if f"{part}.{path}" in CHOICES
     }
 
 
-def read_ledger(path: Path) -> list[dict[str, str]]:
-    if not path.exists():
-        return []
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+def by_hand(ledger: Path) -> Path:
+    """The ledger of networks outside the space."""
+    return ledger.with_name(f"{ledger.stem}_by_hand.csv")
 
 
-def write_ledger(path: Path, rows: Sequence[Row]) -> None:
+def read_ledger(ledger: Path) -> list[Row]:
+    rows: list[Row] = []
+    for path in (ledger, by_hand(ledger)):
+        if path.exists():
+            with path.open(newline="", encoding="utf-8") as file:
+                rows += csv.DictReader(file)
+    return rows
+
+
+def write_ledger(ledger: Path, rows: Sequence[Row]) -> None:
+    _write(ledger, (*MEASURED, *CHOICES), [row for row in rows if CHOICES[0] in row])
+    _write(by_hand(ledger), MEASURED, [row for row in rows if CHOICES[0] not in row])
+
+
+def _write(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", restval="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(path, text.getvalue())
@@ -263,7 +267,7 @@ def main() -> None:
     args.ledger.parent.mkdir(parents=True, exist_ok=True)
     todo = list(tasks())
     networks = {key(task.architecture): task.architecture for task in todo}
-    rows: list[Row] = list(read_ledger(args.ledger))
+    rows = read_ledger(args.ledger)
     done = {(row["group"], row["key"], str(row["seed"])) for row in rows}
     for task in todo:
         if task.name not in done and not args.only_tables:
@@ -278,7 +282,7 @@ def main() -> None:
         rank_table(members, networks),
     )
     print_table(
-        f"At most 20,000 parameters, {settings}, {len(SEEDS)} seeds",
+        f"At most {PARAMS:,} parameters, {settings}, {len(SEEDS)} seeds",
         ["network", "params", "MACs", "accuracy, %", "CPU s"],
         side_by_side(rows),
     )

@@ -96,7 +96,7 @@ class Recipe:
 
     def rate(self, step: int, steps: int) -> float:
         """The learning rate of a step (from 0) of a training of so many."""
-        rising = round(self.warmup * steps)
+        rising = min(round(self.warmup * steps), steps - 1)
         if step < rising:
             return self.peak_rate * (step + 1) / (rising + 1)
         done = (step - rising) / max(1, steps - rising)
