@@ -18,6 +18,8 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from archsearch.design import Design
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # there is a process for every core already
+
 settings.register_profile("deterministic", derandomize=True, deadline=None)
 settings.register_profile("explore", deadline=None, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "deterministic"))
