@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 
 from archsearch import convolutions
-from archsearch.loading import find_objective
+from archsearch.cost import cost
+from archsearch.fit.table import read_table
+from archsearch.loading import find_architecture, find_objective
 from archsearch.objectives import Entropy
 from archsearch.operator import Shape
 from archsearch.operators.convolution import depthwise
@@ -172,3 +174,25 @@ def test_public_modules_compute_what_ours_do(operators: Any) -> None:
             missing.add(rival.package)
     if missing:
         pytest.skip(f"not compared with {', '.join(sorted(missing))}: not installed")
+
+
+@pytest.mark.parametrize("params", [3_000, 14_862, 20_000])
+def test_networks_made_by_hand_spend_their_budget_and_no_more(beside: None, params: int) -> None:
+    baselines = import_module("baselines").BASELINES
+    for name, make in baselines.items():
+        spent = cost(make(params)).params
+        assert 0.75 * params <= spent <= params, name
+
+
+def test_the_ledger_of_members_is_a_table_to_fit(beside: None) -> None:
+    """What the benchmark measured can be fitted as it stands, with the costs it counted."""
+    members = import_module("members")
+    table = read_table(members.LEDGER, members.SPACE, find_architecture)
+    counted = [cost(members.SPACE.build(point)).params for point in table.points]
+    assert list(table.numbers("params")) == counted
+    keys = [
+        key
+        for group, key in zip(table.columns["group"], table.columns["key"], strict=True)
+        if group == "member"
+    ]
+    assert len(set(keys)) == len(keys) == members.MEMBERS
