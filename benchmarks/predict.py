@@ -5,7 +5,7 @@ reduced recipe; Ahmad et al. 2024), NAS-Bench-Macro (all 6,561 codes of a CIFAR-
 2021) and timm's ImageNet results, compared within one training recipe only. They are no part of
 the package:
 
-    python benchmarks/predict.py ../shared/data
+    python benchmarks/predict.py FOLDER
 
 What is counted is counted of all networks; what is measured of a built network, of a sample, on 16
 inputs. Additive objectives are fitted to the same table in five parts, each part predicted by a fit
