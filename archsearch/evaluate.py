@@ -7,6 +7,7 @@ print(evaluate("runs/photos-1a2b3c4d", "imagefolder:photos").accuracy)
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -50,14 +51,14 @@ def evaluate(
     path = weights_path(network)
     place = find_device(device)
     architecture, net = load_network(path)
-    said = read_preprocessing(path)
+    said = read_preprocessing(path, architecture.input[0])
     given = _source(path, source)
     shape = cast("tuple[int, int, int]", architecture.input)
     data = replace(given, shape=shape, limit=None).open()
     mean, deviation = data.mean, data.deviation
     if said is not None:
-        _check_classes(path, said.get("classes"), data)
-        mean, deviation = said["mean"], said["deviation"]  # type: ignore[assignment]
+        _check_classes(path, said.classes, data)
+        mean, deviation = said.mean, said.deviation
     check_fits(architecture, data)
     pictures: Split = getattr(data, split)
     if not len(pictures):
@@ -82,8 +83,8 @@ def _source(path: Path, source: str | Source | None) -> Source:
     raise UserError(f"{path}: which data? give --data, such as --data digits")
 
 
-def _check_classes(path: Path, classes: object, data: Data) -> None:
+def _check_classes(path: Path, classes: Sequence[str] | None, data: Data) -> None:
     """Raise ``UserError`` where the same number stands for other classes."""
-    if list(data.classes) != classes:
+    if data.classes != classes:
         mine, theirs = json.dumps(classes)[:60], json.dumps(list(data.classes))[:60]
         raise UserError(f"{path} tells apart {mine}, and {data.name} has {theirs}; give other data")

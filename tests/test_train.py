@@ -23,7 +23,7 @@ from archsearch.blocks.plain import ConvNormAct
 from archsearch.cli import main
 from archsearch.errors import BadFile, UserError
 from archsearch.evaluate import evaluate
-from archsearch.nets.weights import load_network, read_tensors
+from archsearch.nets.weights import load_network, read_notes, read_tensors, tensors_file
 from archsearch.runs import locked
 from archsearch.serialization import to_pretty_json
 from archsearch.train import Trained, resume, train
@@ -282,3 +282,19 @@ def test_a_folder_of_photographs_in_two_commands(
     assert metrics["test"]["accuracy"]["mean"] > 0.6
     architecture, _ = load_network(tmp_path / "runs/trained/weights.safetensors")
     assert architecture.input == (3, 32, 32)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"mean": [0.1, 0.2, 0.3]}, {"deviation": [0.0]}, {"deviation": [1e999]}, {"mean": "x"}],
+)
+def test_a_file_with_impossible_preprocessing_is_refused(
+    changes: dict[str, object], digits: Trained, tmp_path: Path
+) -> None:
+    whole = digits.folder / "weights.safetensors"
+    notes = read_notes(whole)
+    notes["preprocessing"] = json.dumps(json.loads(notes["preprocessing"]) | changes)
+    path = tmp_path / "weights.safetensors"
+    path.write_bytes(tensors_file(read_tensors(whole), notes))
+    with pytest.raises(BadFile, match="preprocessing"):
+        evaluate(path, "digits")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf, isfinite
 from pathlib import Path
 
 import torch
@@ -20,22 +22,34 @@ Statistics = tuple[Sequence[float], Sequence[float]]
 """Mean and standard deviation of every channel, in units of [0, 1]."""
 
 
-def read_preprocessing(path: Path) -> dict[str, object] | None:
-    """ "data", "classes", "mean" and "deviation" of the network in a weights file; None where the
-    file does not say. Raises ``BadFile``."""
+@dataclass(frozen=True)
+class Preprocessing:
+    """What a trained network reads, ``mean`` and ``deviation`` by channel, and tells apart: the
+    names of its classes (None where its file does not list them)."""
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    classes: tuple[str, ...] | None = None
+
+
+def read_preprocessing(path: Path, channels: int) -> Preprocessing | None:
+    """What a weights file says of its network's pictures, which have so many channels; None where
+    it does not say. Raises ``BadFile``."""
     said = read_notes(path).get(PREPROCESSING)
     if said is None:
         return None
     try:
         own = json.loads(said)
-        fine = len(own["mean"]) == len(own["deviation"]) and all(
-            isinstance(number, float) for number in (*own["mean"], *own["deviation"])
-        )
-    except (KeyError, TypeError, ValueError):
+        mean, deviation = (tuple(map(float, own[name])) for name in ("mean", "deviation"))
+        names = own.get("classes")
+        classes = None if names is None else tuple(map(str, names))
+        fine = len(mean) == len(deviation) == channels and all(map(isfinite, mean))
+        fine = fine and all(0 < value < inf for value in deviation)
+    except (AttributeError, KeyError, TypeError, ValueError):
         fine = False
     if not fine:
         raise BadFile(f"{path}: what it says of its preprocessing cannot be read")
-    return dict(own)
+    return Preprocessing(mean, deviation, classes)
 
 
 def start_from(net: nn.Module, path: Path, architecture: Architecture) -> bool:
@@ -76,8 +90,6 @@ class Renormalised(nn.Module):
 
 def load_teacher(path: Path, given: Statistics) -> nn.Module:
     """The network of a weights file, reading pictures normalised with the ``given`` statistics."""
-    _, net = load_network(path)
-    own = read_preprocessing(path)
-    if own is None:
-        return net
-    return Renormalised(net, given, (own["mean"], own["deviation"]))  # type: ignore[arg-type]
+    architecture, net = load_network(path)
+    own = read_preprocessing(path, architecture.input[0])
+    return net if own is None else Renormalised(net, given, (own.mean, own.deviation))
