@@ -23,15 +23,26 @@ LAYERS = [
     "nets",
     "data", "training", "proxies", "scores", "fitted",
     "objectives", "devices", "shown", "explorers", "loading", "fit", "design",
-    "runs", "report", "save", "train", "evaluate",
+    "trials", "members", "tabular", "proposals", "surrogate", "strategies", "evaluation", "ledger",
+    "runs", "report", "save", "train", "evaluate", "workers", "search",
     "cli", "__main__", "__init__",
 ]  # fmt: skip
 """Lowest first. A module imports modules before it, never after; within a package, anything."""
 
-PARTS = ("operators", "recipes", "convolutions", "blocks", "explorers")
+PARTS = ("operators", "recipes", "convolutions", "blocks", "explorers", "strategies")
 """Packages of parts that know nothing of each other: adding one touches one file."""
 
-HEAVY = {"torch", "networkx", "cvxpy", "matplotlib", "onnx", "onnxruntime", "onnxscript", "ray"}
+HEAVY = {
+    "torch",
+    "networkx",
+    "cvxpy",
+    "matplotlib",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "ray",
+    "optuna",
+}
 """Packages that are imported inside the functions that need them."""
 
 TENSORS = ("nets", "training", "proxies")
