@@ -24,7 +24,7 @@ class Evaluate(Protocol):
 
 
 class Evaluation(Protocol):
-    """What is evaluated, and on what data: plain picklable data that travels to the workers once."""
+    """What is evaluated, and on what: plain picklable data that travels to the workers once."""
 
     def prepare(self) -> Evaluate:
         """Do once, in a process of a worker, what all candidates share: import, open the data.
