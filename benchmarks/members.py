@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from baselines import BASELINES
 from measure import print_table
 
 from archsearch import Budget, Recipe, design, find_objective, find_space
 from archsearch.architecture import Architecture
 from archsearch.cost import cost
 from archsearch.files import write_atomically
+from archsearch.handmade import HANDMADE
 from archsearch.points import part_names, point_of, texts_of
 from archsearch.serialization import key
 
@@ -99,7 +99,8 @@ def tasks() -> Iterator[Task]:
     budgets = Budget("params", PARAMS), Budget("macs", MACS)
     designed = design(budgets, SPACE, "deepmad").best.architecture
     named = {"designed": designed}
-    named |= {name: make(PARAMS) for name, make in BASELINES.items()}
+    room = [Budget("params", PARAMS)]
+    named |= {name: make(room, (3, 32, 32), 10) for name, make in HANDMADE.items()}
     named |= {f"random {i + 1}": a for i, a in enumerate(drawn(1, RIVALS, rival))}
     for seed in SEEDS:
         for name, network in named.items():

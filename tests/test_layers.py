@@ -19,7 +19,7 @@ LAYERS = [
     "block", "blocks", "architecture",
     "cost", "entropy", "models", "serialization", "merge",
     "solver",
-    "space", "points", "tables", "candidates", "budget",
+    "space", "points", "tables", "candidates", "budget", "handmade",
     "nets",
     "data", "training", "proxies", "scores", "fitted",
     "objectives", "devices", "shown", "explorers", "loading", "fit", "design",
