@@ -36,30 +36,26 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("--data", default="digits", metavar="SOURCE", help=DATA_HELP)
     add_network_options(parser)
     recipe = parser.add_argument_group("recipe")
-    add_option(recipe, "--epochs", whole, 30, metavar="N", help="epochs (default: 30)")
-    add_option(recipe, "--batch-size", whole, 128, metavar="N", help="pictures a step (128)")
-    recipe.add_argument(
-        "--optimizer", default="adamw", metavar="NAME", help="adamw or sgd (default: adamw)"
-    )
+    add_option(recipe, "--epochs", whole, metavar="N", help="epochs (default: 30)")
+    add_option(recipe, "--batch-size", whole, metavar="N", help="pictures a step (128)")
+    recipe.add_argument("--optimizer", metavar="NAME", help="adamw or sgd (default: adamw)")
     add_option(
         recipe, "--learning-rate", number, metavar="X", help="its peak (default: the optimizer's)"
     )
     add_option(recipe, "--weight-decay", number, metavar="X", help="(default: the optimizer's)")
-    add_option(recipe, "--warmup", ratio, 0.1, metavar="10%", help="share of steps (10%%)")
-    add_option(recipe, "--label-smoothing", ratio, 0.1, metavar="X", help="(default: 0.1)")
-    add_option(recipe, "--mixup", number, 0.0, metavar="ALPHA", help="(default: 0, off)")
-    add_option(recipe, "--cutmix", number, 0.0, metavar="ALPHA", help="(default: 0, off)")
+    add_option(recipe, "--warmup", ratio, metavar="10%", help="share of steps (10%%)")
+    add_option(recipe, "--label-smoothing", ratio, metavar="X", help="(default: 0.1)")
+    add_option(recipe, "--mixup", number, metavar="ALPHA", help="(default: 0, off)")
+    add_option(recipe, "--cutmix", number, metavar="ALPHA", help="(default: 0, off)")
     recipe.add_argument(
         "--augment", default="standard", metavar="NAME",
         help="none, standard (for this kind of data) or strong (default: standard)",
     )  # fmt: skip
-    add_option(
-        recipe, "--ema", ratio, 0.999, metavar="X", help="decay of the weights' mean; 0: off"
-    )
-    add_option(recipe, "--clip", number, 1.0, metavar="X", help="gradient norm; 0: off (1)")
-    add_option(recipe, "--accumulate", whole, 1, metavar="N", help="parts a batch is cut into (1)")
+    add_option(recipe, "--ema", ratio, metavar="X", help="decay of the weights' mean; 0: off")
+    add_option(recipe, "--clip", number, metavar="X", help="gradient norm; 0: off (1)")
+    add_option(recipe, "--accumulate", whole, metavar="N", help="parts a batch is cut into (1)")
     recipe.add_argument(
-        "--precision", default="auto", metavar="NAME",
+        "--precision", metavar="NAME",
         help="auto, float32, bfloat16 or float16 (auto: mixed on a GPU)",
     )  # fmt: skip
     recipe.add_argument("--compile", action="store_true", help="compile the network first")
@@ -143,25 +139,17 @@ def fitted(args: Namespace) -> tuple[Architecture, Source, str]:
 
 
 def _recipe(args: Namespace, source: Source) -> Recipe:
+    """The recipe with what was given changed; the defaults are its own."""
     from ..training.recipe import Recipe
 
-    return Recipe(
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        optimizer=args.optimizer,
-        learning_rate=args.learning_rate,
-        weight_decay=args.weight_decay,
-        warmup=args.warmup,
-        label_smoothing=args.label_smoothing,
-        mixup=args.mixup,
-        cutmix=args.cutmix,
-        augment=_augment(args.augment, source),
-        ema=args.ema,
-        clip=args.clip or None,
-        accumulate=args.accumulate,
-        precision=args.precision,
-        compile=args.compile,
-    )
+    names = (
+        "epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "warmup",
+        "label_smoothing", "mixup", "cutmix", "ema", "clip", "accumulate", "precision",
+    )  # fmt: skip
+    given = {name: value for name in names if (value := getattr(args, name)) is not None}
+    if given.get("clip") == 0:
+        given["clip"] = None
+    return Recipe(**given, augment=_augment(args.augment, source), compile=args.compile)
 
 
 def _augment(name: str, source: Source) -> Any:

@@ -102,12 +102,7 @@ def check(job: Job) -> None:
         raise UserError(f"seeds {list(job.seeds)}: give one or more, all different and from 0")
     if job.devices < 1:
         raise UserError(f"--devices {job.devices}: give 1 or more")
-    parts = job.devices * job.recipe.accumulate
-    if job.recipe.batch_size % parts:
-        raise UserError(
-            f"--batch-size {job.recipe.batch_size}: it cannot be cut into {parts} equal parts"
-            f" ({job.devices} devices, {job.recipe.accumulate} accumulated); give a multiple"
-        )
+    job.recipe.check_parts(job.devices)
     job.places()
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import BadFile, UserError
 from ..files import write_atomically
+from ..interrupts import Interrupt, interrupts
 from .record import DIVERGED, FINISHED, OUTCOME, STOPPED, Outcome, as_json
 
 if TYPE_CHECKING:
@@ -46,7 +44,7 @@ def train_seed(
 
 def _lead(training: Training, own: Path, job: Job, on_epoch: OnEpoch | None) -> None:
     """Train in the process that judges and writes."""
-    with _interrupts() as interrupt:
+    with interrupts() as interrupt:
         _run_and_save(training, own, job, on_epoch, interrupt)
     judged = {}
     if training.state == FINISHED:
@@ -89,7 +87,7 @@ def _prepared(place: Place, folder: Path, job: Job, data: Data, seed: int) -> Tr
 
 
 def _run_and_save(
-    training: Training, own: Path, job: Job, on_epoch: OnEpoch | None, interrupt: _Interrupt
+    training: Training, own: Path, job: Job, on_epoch: OnEpoch | None, interrupt: Interrupt
 ) -> None:
     from ..training.checkpoint import save_checkpoint
     from ..training.tensorboard import TensorBoardLog
@@ -179,30 +177,5 @@ def _history_text(history: Sequence[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-# -- interrupts --------------------------------------------------------------------------------
 class _Stopped(Exception):
     """Ends a training between two steps."""
-
-
-@dataclass
-class _Interrupt:
-    asked: bool = False
-
-
-@contextmanager
-def _interrupts() -> Iterator[_Interrupt]:
-    """The first Ctrl-C is kept until the step is done; a second one is as usual."""
-    interrupt = _Interrupt()
-    if threading.current_thread() is not threading.main_thread():
-        yield interrupt
-        return
-
-    def ask(number: int, frame: object) -> None:
-        interrupt.asked = True
-        signal.signal(signal.SIGINT, before)
-
-    before = signal.signal(signal.SIGINT, ask)
-    try:
-        yield interrupt
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -19,7 +19,6 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from ..data.dataset import Data
-from ..errors import UserError
 from .augment import Augment, Augmenter
 from .average import WeightAverage
 from .devices import Place, autocast, layout, number_format, on
@@ -75,13 +74,7 @@ class Training:
     reason: str = ""
 
     def __post_init__(self) -> None:
-        parts = self.place.processes * self.recipe.accumulate
-        if self.recipe.batch_size % parts:
-            raise UserError(
-                f"batch size {self.recipe.batch_size}: it cannot be cut into {parts} equal parts"
-                f" ({self.place.processes} devices, {self.recipe.accumulate} accumulated);"
-                f" give a multiple of {parts}"
-            )
+        self.recipe.check_parts(self.place.processes)
         data, device = self.data, self.place.device
         standard = Augment.standard(data.shape, data.mirrored, data.resized)
         self.recipe = self.recipe.resolved(standard)

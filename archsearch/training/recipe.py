@@ -60,11 +60,7 @@ class Recipe:
         _check("epochs", self.epochs, self.epochs >= 1, "at least 1")
         _check("batch size", self.batch_size, self.batch_size >= 1, "at least 1")
         _check("accumulate", self.accumulate, self.accumulate >= 1, "at least 1")
-        if self.batch_size % self.accumulate:
-            raise UserError(
-                f"accumulate {self.accumulate}: it does not divide the batch size"
-                f" {self.batch_size}; give a divisor"
-            )
+        self.check_parts(1)
         _check("optimizer", self.optimizer, self.optimizer in get_args(OptimizerName), "adamw, sgd")
         precisions = get_args(Precision)
         _check("precision", self.precision, self.precision in precisions, ", ".join(precisions))
@@ -77,6 +73,15 @@ class Recipe:
             below = value < 1 or (name == "distillation" and value == 1)
             _check(name.replace("_", " "), value, value >= 0 and below, "from 0 to below 1")
         _check("temperature", self.temperature, self.temperature > 0, "above 0")
+
+    def check_parts(self, devices: int) -> None:
+        """Raise ``UserError`` where a batch cannot be shared by so many devices."""
+        parts = devices * self.accumulate
+        if self.batch_size % parts:
+            raise UserError(
+                f"batch size {self.batch_size}: it cannot be cut into {parts} equal parts"
+                f" ({devices} devices, {self.accumulate} accumulated); give a multiple of {parts}"
+            )
 
     @property
     def peak_rate(self) -> float:
