@@ -57,7 +57,7 @@ class Table:
             raise UserError(f"{self.name} has no column {column[:60]!r}; {known}")
         return np.array(
             [
-                _number(text, f"{self.name}, row {i}, {column}")
+                number_of(text, f"{self.name}, row {i}, {column}")
                 for i, text in enumerate(self.columns[column], 1)
             ]
         )
@@ -70,14 +70,8 @@ def read_table(path: str | Path, space: SearchSpace, find: Find) -> Table:
     """
     file = Path(path) / RESULTS if Path(path).is_dir() else Path(path)
     name = str(file)
-    rows, digest = _rows(file)
+    rows, digest = read_rows(file)
     header, entries = rows[0], rows[1:]
-    twice = next((column for column in header if header.count(column) > 1), None)
-    if twice is not None:
-        raise BadFile(f"{name} has two columns {twice[:60]!r}; keep one")
-    for i, row in enumerate(entries, 1):
-        if len(row) != len(header):
-            raise BadFile(f"{name}, row {i} has {len(row)} entries, its header {len(header)}")
     columns = {column: tuple(row[i].strip() for row in entries) for i, column in enumerate(header)}
     if ARCHITECTURE in columns:
         texts = columns.pop(ARCHITECTURE)
@@ -88,7 +82,12 @@ def read_table(path: str | Path, space: SearchSpace, find: Find) -> Table:
     return Table(space, points, columns, name, digest)
 
 
-def _rows(file: Path) -> tuple[list[list[str]], str]:
+def read_rows(file: Path) -> tuple[list[list[str]], str]:
+    """The rows of a CSV file, gzipped or not, its header first, each as long as that, and the
+    SHA-256 of its content.
+
+    Raises ``BadFile`` naming the file, and the row, and what is wrong with it.
+    """
     try:
         content = file.read_bytes()
         text = (gzip.decompress(content) if file.suffix == ".gz" else content).decode("utf-8-sig")
@@ -101,10 +100,19 @@ def _rows(file: Path) -> tuple[list[list[str]], str]:
         raise BadFile(f"{file} has no rows below a header")
     if len(rows) > MOST_ROWS:
         raise BadFile(f"{file} has more than {MOST_ROWS:,} rows")
+    header = rows[0]
+    twice = next((column for column in header if header.count(column) > 1), None)
+    if twice is not None:
+        raise BadFile(f"{file} has two columns {twice[:60]!r}; keep one")
+    for i, row in enumerate(rows[1:], 1):
+        if len(row) != len(header):
+            raise BadFile(f"{file}, row {i} has {len(row)} entries, its header {len(header)}")
     return rows, sha256(content).hexdigest()
 
 
-def _number(text: str, where: str) -> float:
+def number_of(text: str, where: str) -> float:
+    """The number an entry of a table is, NaN for none; ``where`` opens the ``UserError`` for one
+    that is something else."""
     if text.lower() in ("", "nan", "none"):
         return math.nan
     try:
@@ -164,7 +172,7 @@ def _chosen(
             texts = tuple(values[i] for values in own.values())
             if texts not in known:
                 where = f"{name}, row {i + 1}, {part_name}"
-                known[texts] = _pick(part, dict(zip(own, texts, strict=True)), where)
+                known[texts] = pick_of(part, dict(zip(own, texts, strict=True)), where)
             column.append(known[texts])
         picks.append(column)
     points = tuple(zip(*picks, strict=True))
@@ -176,8 +184,11 @@ def _chosen(
     return points, used
 
 
-def _pick(part: StageSpace, texts: Mapping[str, str], where: str) -> Pick:
-    """The pick that these texts name, choice by choice; a choice of one value needs none."""
+def pick_of(part: StageSpace, texts: Mapping[str, str], where: str) -> Pick:
+    """The pick that these texts name, choice by choice; a choice of one value needs none.
+
+    The way back from ``points.texts_of``. Raises ``BadFile``, which opens with ``where``.
+    """
     found: list[Pick] = []
     problem, furthest = "", -1
     for variant in variants(part.block):
