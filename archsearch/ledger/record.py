@@ -1,0 +1,179 @@
+"""What a ledger's lines hold: the header says what is searched, a record what came of a candidate.
+
+Nothing that a file says is believed before its kind was looked at; nothing of it is evaluated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from operator import itemgetter
+from types import NoneType
+from typing import Any, NamedTuple, TypeVar, get_args
+
+from ..errors import BadFile, UserError
+from ..trials import Goal, State
+from .lines import decoded, is_whole, line_of
+
+FORMAT = 1
+"""Version of the ledger; it changes only when old files would be read as something else."""
+
+_KIND = "archsearch ledger"
+_STATES = frozenset(get_args(State))
+_NUMBER, _CHOICE, _LISTS = {int, float}, {str, NoneType}, {list, tuple}
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a search is: its goals, the names of its space's choices, and what else identifies it as
+    JSON data (the space's name and digest, the data, the seed)."""
+
+    goals: tuple[Goal, ...]
+    choices: tuple[str, ...]
+    search: Mapping[str, Any] = field(default_factory=dict)
+
+    def difference(self, other: Header) -> str:
+        """The first thing in which another search differs, in words; empty where nothing does."""
+        for what, ours, theirs in (
+            ("the goals", _goals(self), _goals(other)),
+            ("the choices", self.choices, other.choices),
+        ):
+            if ours != theirs:
+                return f"{what} were {_short(ours)} and are {_short(theirs)}"
+        for name in sorted({*self.search, *other.search}):
+            if self.search.get(name) != other.search.get(name):
+                was, now = self.search.get(name), other.search.get(name)
+                return f"{name} was {_short(was)} and is {_short(now)}"
+        return ""
+
+
+class Record(NamedTuple):
+    """One evaluation. ``choices`` are texts in the order of the header's names, None for a choice
+    that the candidate does not have; ``values`` are those of the goals, none of a failed one.
+    ``time`` is when it was recorded, ISO 8601; the rest is as in ``Trial``."""
+
+    number: int
+    key: str
+    choices: tuple[str | None, ...]
+    state: State
+    values: tuple[float, ...]
+    metrics: dict[str, float]
+    reason: str
+    seconds: float
+    worker: str
+    seed: int
+    time: str
+
+
+START = b'{"number":'
+"""How the line of a record begins, and no other."""
+
+_fields = itemgetter(*Record._fields)
+
+
+def first_line(header: Header) -> bytes:
+    """The line a new ledger consists of."""
+    data = {
+        "is": _KIND,
+        "format": FORMAT,
+        "goals": [vars(goal) for goal in header.goals],
+        "choices": header.choices,
+        "search": header.search,
+    }
+    return line_of(data)
+
+
+def read_header(name: object, line: bytes) -> Header:
+    """The header of the ledger ``name`` from its first line, without its line break; raises
+    ``BadFile``."""
+    if not line:
+        raise BadFile(f"{name}: empty, no search began in it; delete it and start anew")
+    if not line.startswith(b'{"is":"%s",' % _KIND.encode()):
+        raise BadFile(f"{name}: no ledger of a search")
+    (data,) = decoded([line])
+    if isinstance(data, dict) and data.get("format") != FORMAT:
+        raise BadFile(
+            f"{name}: a ledger of format {_short(data.get('format'))}, this version of archsearch"
+            f" reads {FORMAT}; use the version that wrote it"
+        )
+    try:
+        if not is_whole(line):
+            raise ValueError
+        return Header(
+            tuple(_goal(**each) for each in data["goals"]),
+            tuple(_checked(each, str) for each in data["choices"]),
+            _checked(data["search"], dict),
+        )
+    except (KeyError, TypeError, ValueError):
+        raise BadFile(
+            f"{name}: its first line, which says what is searched, is damaged; restore it from a"
+            " copy"
+        ) from None
+
+
+def write_record(record: Record, header: Header) -> bytes:
+    """The line of a record; raises ``UserError`` where a number of it is not finite."""
+    goals = zip((goal.name for goal in header.goals), record.values, strict=False)
+    for name, value in (*goals, *record.metrics.items(), ("seconds", record.seconds)):
+        if not isfinite(value):
+            raise UserError(
+                f"evaluation {record.number}: {name} is {value}, which is no result; record it as"
+                " failed"
+            )
+    data = dict(zip(Record._fields, record, strict=True))
+    if read_record(data, header) is None:
+        raise TypeError(f"no record of such a search: {record}")
+    return line_of(data)
+
+
+def read_record(data: Any, header: Header) -> Record | None:
+    """A record from JSON data; None for data that is none of this search."""
+    try:
+        number, key, choices, state, values, metrics, reason, seconds, worker, seed, time = _fields(
+            data
+        )
+        numbers = (*values, *metrics.values(), seconds)
+        if (
+            type(number) is type(seed) is int
+            and number >= 0
+            and type(key) is type(reason) is type(worker) is type(time) is str
+            and type(choices) in _LISTS
+            and len(choices) == len(header.choices)
+            and _CHOICE.issuperset(map(type, choices))
+            and state in _STATES
+            and len(values) in (0, len(header.goals))
+            and _NUMBER.issuperset(map(type, numbers))
+            and all(map(isfinite, numbers))
+        ):
+            own, texts = tuple(values), tuple(choices)
+            return Record(
+                number, key, texts, state, own, metrics, reason, seconds, worker, seed, time
+            )
+    except (KeyError, TypeError, AttributeError, OverflowError):
+        pass
+    return None
+
+
+def _goals(header: Header) -> str:
+    return ", ".join(
+        f"{goal.name} ({'higher' if goal.higher_is_better else 'lower'} is better)"
+        for goal in header.goals
+    )
+
+
+def _goal(name: object, higher_is_better: object, known: object) -> Goal:
+    return Goal(_checked(name, str), _checked(higher_is_better, bool), _checked(known, bool))
+
+
+def _checked(value: Any, kind: type[T]) -> T:
+    if type(value) is not kind:
+        raise TypeError
+    return value
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 100 else f"{text[:100]}..."
