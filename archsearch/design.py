@@ -20,8 +20,7 @@ from .explorers.program import PEAK, SpaceProgram, space_program
 from .fitted import Fitted
 from .legality import IllegalArchitecture
 from .loading import find_objective, find_space
-from .objectives import Additive, Entropy, Objective, terms_of
-from .scores import Score
+from .objectives import Additive, AnyObjective, Entropy, Objective, terms_of
 from .shown import Prediction, Progress, Shown
 from .solver import Solution, ranges, solve
 from .space import Point, SearchSpace
@@ -171,17 +170,17 @@ def design(
     )
 
 
-def goal_of(space: SearchSpace, objective: str | Objective | Score | None = None) -> Objective:
+def goal_of(space: SearchSpace, objective: str | AnyObjective | None = None) -> Objective:
     """The objective a design in this space maximises: the space's own where none is given.
 
     Raises ``UserError`` for one that a program cannot maximise, or not in this space.
     """
     named = space.objective if objective is None else objective
     goal = find_objective(named) if isinstance(named, str) else named
-    if isinstance(goal, Score):
+    if not isinstance(goal, Objective):
         raise UserError(
             f"objective {goal.name} is computed from a whole network: the program cannot maximise"
-            f" it; use --objective {space.objective}, and archsearch score to compare networks by"
+            f" it; use --objective {space.objective}, and archsearch search to try networks for"
             f" {goal.name}"
         )
     if isinstance(goal, Fitted) and goal.space != space.name:
@@ -290,7 +289,7 @@ def _timed(space: SearchSpace, objective: Objective, budgets: Sequence[Budget]) 
     if not any(budget.device for budget in budgets):
         return {}
     own = find_objective(space.objective)
-    sources = [objective] if isinstance(own, Score) else [objective, own]
+    sources = [objective, own] if isinstance(own, Objective) else [objective]
     return timed(space, sources, budgets)
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.util import decode_source, module_from_spec, spec_from_file_location
 from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
@@ -22,8 +22,7 @@ from .errors import BadFile, UserError, suggestion
 
 if TYPE_CHECKING:
     from .architecture import Architecture
-    from .objectives import Objective
-    from .scores import Score
+    from .objectives import AnyObjective
     from .space import SearchSpace
 
 FOLDERS = {"space": "search_spaces", "objective": "objectives"}
@@ -32,8 +31,28 @@ FOLDERS = {"space": "search_spaces", "objective": "objectives"}
 ENDINGS = {"space": (".py",), "objective": (".py", ".json")}
 """How the names of such files end."""
 
-_loaded: set[str] = set()
-"""Files loaded by path or name, so that an error raised later inside one can be told as its own."""
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A Python file of a kind ("space" or "objective") as it was loaded: what another process,
+    which may not see the file itself, needs to load it too."""
+
+    kind: str
+    place: str
+    text: str
+
+    @property
+    def module(self) -> str:
+        """Name of the module it becomes, the same in every process."""
+        return f"_archsearch_{self.kind}_{sha256(self.place.encode()).hexdigest()[:12]}"
+
+
+_loaded: dict[str, SourceFile] = {}
+"""Files that were loaded, by the names of their modules; an error raised later inside one can be
+told as its own."""
+
+_assigned: dict[int, tuple[object, SourceFile]] = {}
+"""What files assigned to their kind, by its identity, and the file."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +75,10 @@ def find_space(name: str) -> SearchSpace:
     return cast(SearchSpace, _find("space", name))
 
 
-def find_objective(name: str) -> Objective | Score:
+def find_objective(name: str) -> AnyObjective:
     """The shipped objective of that name, or the one in the file of that path; raises like
-    ``find_space``. A ``Score`` is one that is measured on built networks."""
-    found: Objective | Score = _find("objective", name)
+    ``find_space``. One that is no ``Objective`` is for searches, not for designs."""
+    found: AnyObjective = _find("objective", name)
     return found
 
 
@@ -121,10 +140,27 @@ def source_file(name: str) -> Path | None:
 
 def told_by_file(error: BaseException) -> str | None:
     """One line for an error that was raised inside a loaded file: file, line and exception."""
+    places = {file.place for file in _loaded.values()}
     for frame in reversed(extract_tb(error.__traceback__)):
-        if frame.filename in _loaded:
+        if frame.filename in places:
             return f"{frame.filename}, line {frame.lineno}: {_describe(error)}"
     return None
+
+
+def loaded_file(module: str) -> SourceFile | None:
+    """The file that became the module of that name; None for any other module."""
+    return _loaded.get(module)
+
+
+def assigning_file(value: object) -> SourceFile | None:
+    """The Python file that assigned this very space or objective; None where none did."""
+    found = _assigned.get(id(value))
+    return found[1] if found is not None and found[0] is value else None
+
+
+def load(file: SourceFile) -> ModuleType:
+    """Run a file's text, whether or not the file is there; raises ``BadFile``."""
+    return _run(file, file.place)
 
 
 def _find(kind: str, name: str) -> Any:
@@ -148,13 +184,15 @@ def _load(kind: str, path: Path) -> tuple[Any, str]:
         raise BadFile(f"{path}: a {kind} file is a Python file whose name ends in .py{data}")
     if path.suffix == ".json":
         return _read(path)
-    module = _import(kind, path)
+    file = _source(kind, path)
+    module = _run(file, str(path))
     value = getattr(module, kind, None)
     expected = _expected(kind)
     if not isinstance(value, expected):
         words = " or ".join(cls.__name__ for cls in expected)
         found = f"{kind} is {_article(value)}" if hasattr(module, kind) else f"it assigns no {kind}"
         raise BadFile(f"{path}: {found}; a {kind} file says {kind} = {words}(...)")
+    _assigned[id(value)] = value, file
     return value, summary(module)
 
 
@@ -167,20 +205,28 @@ def _read(path: Path) -> tuple[Any, str]:
     return fitted, f"{fitted.target}, predicted: fitted to {networks}."
 
 
-def _import(kind: str, path: Path) -> ModuleType:
-    place = str(path.resolve())
-    name = f"_archsearch_{kind}_{sha256(place.encode()).hexdigest()[:12]}"
-    spec = spec_from_file_location(name, place)
+def _source(kind: str, path: Path) -> SourceFile:
+    try:
+        return SourceFile(kind, str(path.resolve()), decode_source(path.read_bytes()))
+    except OSError as error:
+        raise BadFile(f"{path} cannot be read: {error.strerror}") from None
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise BadFile(f"{path}: {_describe(error)}") from None
+
+
+def _run(file: SourceFile, shown: str) -> ModuleType:
+    """The module of a file, which messages call ``shown``."""
+    name = file.module
+    spec = spec_from_file_location(name, file.place)
     assert spec is not None  # as the suffix is .py
-    assert spec.loader is not None
     module = module_from_spec(spec)
-    _loaded.add(place)
+    _loaded[name] = file
     sys.modules[name] = module  # dataclasses look their own module up
     try:
-        spec.loader.exec_module(module)
+        exec(compile(file.text, file.place, "exec", dont_inherit=True), module.__dict__)
     except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise BadFile(f"{path}{_line(error, place)}: {_describe(error)}") from error
+        raise BadFile(f"{shown}{_line(error, file.place)}: {_describe(error)}") from error
     except BaseException:
         del sys.modules[name]
         raise
@@ -208,10 +254,10 @@ def _expected(kind: str) -> tuple[type, ...]:
 
         return (SearchSpace,)
     from .fitted import Fitted
-    from .objectives import Additive, Entropy
+    from .objectives import Additive, Combination, Entropy, Trained
     from .scores import Score
 
-    return (Entropy, Additive, Fitted, Score)
+    return (Entropy, Additive, Fitted, Score, Trained, Combination)
 
 
 def _shipped(kind: str, name: str) -> Path:

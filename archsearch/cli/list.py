@@ -70,13 +70,20 @@ def spaces() -> list[dict[str, Any]]:
 
 
 def objectives() -> list[dict[str, Any]]:
-    """Name, summary, and whether a design can maximise it (a score only compares networks)."""
+    """Name, summary, whether a design can maximise it, and what a search does to know it of a
+    network: "count", "build" it or "train" it."""
     from ..loading import entries
-    from ..scores import Score
+    from ..objectives import Objective, Trained
+
+    def told(value: Any) -> dict[str, Any]:
+        built = "build" if getattr(value, "built", False) else "count"
+        return {
+            "design": "yes" if isinstance(value, Objective) else "no",
+            "search": "train" if isinstance(value, Trained) else built,
+        }
 
     return [
-        _entry(e.name, e.summary, e.problem)
-        | ({"design": "no" if isinstance(e.value, Score) else "yes"} if e.value else {})
+        _entry(e.name, e.summary, e.problem) | (told(e.value) if e.value else {})
         for e in entries("objective")
     ]
 
@@ -149,6 +156,6 @@ def _print(rows: list[dict[str, Any]]) -> None:
         [short(row[n]) if n == "networks" and n in row else exact(row.get(n)) for n in names]
         for row in rows
     ]
-    words = ("name", "summary", "objective", "design")
+    words = ("name", "summary", "objective", "design", "search")
     align = "".join(LEFT if name in words else RIGHT for name in names)
     print(table([cost_label(name) for name in names], lines, align))

@@ -21,10 +21,11 @@ from .options import (
 if TYPE_CHECKING:
     from ..architecture import Architecture
     from ..fitted import Fitted
-    from ..objectives import Objective
+    from ..objectives import AnyObjective, Objective
     from ..scores import Score
 
     Judge: TypeAlias = Objective | Score
+    """What says something of a network that nobody trained."""
 
 ALL = "all"
 LARGEST_SEED = 2**31
@@ -71,11 +72,26 @@ def _seed(option: str, text: str) -> int:
 def _judges(names: Sequence[str] | None) -> list[Judge]:
     """The objectives that were asked for, or those that are shipped: all, or those that count."""
     from ..loading import entries, find_objective
+    from ..objectives import Objective
+    from ..scores import Score
 
     if names is not None and list(names) != [ALL]:
-        return [find_objective(name) for name in dict.fromkeys(names)]
-    shipped = [entry.value for entry in entries("objective") if entry.value is not None]
-    return [own for own in shipped if names is not None or not getattr(own, "built", False)]
+        return [_judge(find_objective(name)) for name in dict.fromkeys(names)]
+    shipped = [entry.value for entry in entries("objective")]
+    judges = [own for own in shipped if isinstance(own, Objective | Score)]
+    return [own for own in judges if names is not None or not getattr(own, "built", False)]
+
+
+def _judge(found: AnyObjective) -> Judge:
+    from ..objectives import Objective
+    from ..scores import Score
+
+    if isinstance(found, Objective | Score):
+        return found
+    raise UserError(
+        f"objective {found.name} is for networks that are tried one after the other: see archsearch"
+        " search"
+    )
 
 
 def _value(judge: Judge, network: Architecture, seed: int, is_choice: bool) -> float | None:
