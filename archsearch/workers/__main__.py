@@ -1,0 +1,5 @@
+"""``python -m archsearch.workers SOCKET``: the server of a slot."""
+
+from .server import main
+
+main()
