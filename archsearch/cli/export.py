@@ -1,4 +1,4 @@
-"""``archsearch export ARCH``: a network as a file for others."""
+"""``archsearch export ARCH``: a network, or one of those a search found, as a file for others."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 
 from ..errors import UserError, suggestion
 from .commands import Parser
-from .options import ARCH_HELP, add_network_options, architecture
+from .options import ARCH_HELP, add_network_options
+from .pick import add_pick, chosen
 
 
 def arguments(parser: Parser) -> None:
     from ..nets.export import FORMATS
 
     parser.add_argument("architecture", metavar="ARCH", help=ARCH_HELP)
+    add_pick(parser)
     parser.add_argument(
         "--format", default="pytorch", metavar="FORMAT",
         help=f"{', '.join(FORMATS)} (default: pytorch)",
@@ -40,7 +42,7 @@ def run(args: Namespace) -> int:
 
     if args.format not in FORMATS:
         raise UserError(f"--format {args.format[:40]}: unknown; {suggestion(args.format, FORMATS)}")
-    network = architecture(args.architecture, args)
+    network = chosen(args.architecture, args)
     if args.output == "-":
         if args.format != "pytorch":
             raise UserError(f"--output -: only pytorch is text; name a file for {args.format}")
@@ -86,7 +88,10 @@ def _output(args: Namespace) -> Path:
 
     given = Path(args.architecture)
     name = given.parent.resolve().name if given.name == "architecture.json" else given.stem
-    path = Path(f"{name or 'model'}{SUFFIXES[args.format]}")
+    name = name or "model"
+    if args.pick is not None:
+        name += f"-{args.pick}"
+    path = Path(f"{name}{SUFFIXES[args.format]}")
     if path.exists():
         raise UserError(f"{path} exists; say --output {path} to replace it, or name another file")
     return path

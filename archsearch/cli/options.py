@@ -112,6 +112,16 @@ def duration(option: str, text: str) -> float:
     raise UserError(f"{option} {_quoted(text)}: write a time above zero, such as 60s, 2m or 1h")
 
 
+def memory(option: str, text: str) -> int:
+    """Bytes: ``4G``, ``500M``, ``1.5G``."""
+    match = re.fullmatch(r"([0-9]{0,12}\.?[0-9]{1,12})\s*([kMGT]?)B?", text.strip())
+    if match:
+        value = int(float(match[1]) * 1000 ** " kMGT".index(match[2] or " "))
+        if value > 0:
+            return value
+    raise UserError(f"{option} {_quoted(text)}: write bytes above zero, such as 500M or 4G")
+
+
 def number(option: str, text: str) -> float:
     """A number of at least 0: ``0.1``, ``5e-4``."""
     if re.fullmatch(r"[0-9]*\.?[0-9]+(e[+-]?[0-9]{1,3})?", text.strip(), re.IGNORECASE):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from argparse import Namespace
 
 from .commands import Parser
-from .options import ARCH_HELP, add_json, add_network_options, architecture, print_json
+from .options import ARCH_HELP, add_json, add_network_options, print_json
+from .pick import add_pick, chosen
 
 
 def arguments(parser: Parser) -> None:
     parser.add_argument("architecture", metavar="ARCH", help=ARCH_HELP)
+    add_pick(parser)
     add_network_options(parser)
     add_json(parser)
 
@@ -21,7 +23,7 @@ def run(args: Namespace) -> int:
     from ..report.table import cost_lines, stage_table
     from ..serialization import key
 
-    network = architecture(args.architecture, args)
+    network = chosen(args.architecture, args)
     rows, total = stage_rows(network), cost(network)
     merged = scope_cost(deployed(network.trace()).scope)
     if args.json:
