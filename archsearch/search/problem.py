@@ -1,0 +1,63 @@
+"""What a setup stands for, loaded: the members of a space, and how they are judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..budget import Budget, parse_budgets
+from ..design import prepared
+from ..errors import UserError
+from ..loading import find_space
+from ..members import Members
+from ..members.within import SpaceMembers
+from ..space import SearchSpace
+from .setup import Setup
+
+if TYPE_CHECKING:
+    from ..evaluation.plan import Plan
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The members within the budgets, and the plan of how they are judged."""
+
+    members: Members
+    plan: Plan
+    budgets: tuple[Budget, ...]
+
+    @property
+    def space(self) -> SearchSpace:
+        return self.members.space
+
+
+def problem_of(setup: Setup, place: Callable[[str], str]) -> Problem:
+    """Load what a setup names; ``place`` leads from a kept name to what ``loading`` takes.
+
+    Raises ``UserError`` for what cannot be found or used, or does not go together.
+    """
+    budgets = parse_budgets(setup.budgets)
+    if setup.table is not None:
+        from ..tabular import read_benchmark
+
+        table = read_benchmark(setup.table, setup.encoding or None)
+        limits = {budget.cost: float(budget.limit) for budget in budgets}
+        return Problem(table.members(limits), table.plan(setup.objectives), budgets)
+    from ..evaluation.plan import for_data, kind_of, plan
+    from ..training.job import Source
+
+    objectives = [place(name) for name in setup.objectives]
+    space = prepared(find_space(place(setup.space)), setup.input, setup.classes, setup.kernel_sizes)
+    source, data = None, None
+    if setup.data is not None or kind_of(objectives) == "trained":
+        source = Source() if setup.data is None else Source.from_dict(setup.data)
+        space, source, data = for_data(space, source)
+        if setup.input is not None and setup.input != space.input:
+            size = "x".join(map(str, space.input))
+            raise UserError(f"{data.name} gives pictures of {size}; leave out --input")
+    judged = plan(
+        objectives, space, source=source, data=data, epochs=setup.epochs, device=setup.device
+    )
+    peaks = "peak_memory" in judged.costs
+    return Problem(SpaceMembers(space, budgets, peaks=peaks), judged, budgets)
