@@ -26,7 +26,8 @@ def create_run(
     name: str | None = None,
     default: str = "run",
 ) -> Path:
-    """Write a folder of ``files`` (name to content) into ``parent`` and return its path.
+    """Write a folder of ``files`` (name, or path in it, to content) into ``parent`` and return its
+    path.
 
     With ``name`` given, an existing run of that name is an error; without, the folder is called
     ``default``, or ``default-2``, ``default-3``, ... where that is taken. The folder is built under
@@ -39,6 +40,7 @@ def create_run(
         try:
             hidden.mkdir()
             for file, content in files.items():
+                (hidden / file).parent.mkdir(parents=True, exist_ok=True)
                 write_atomically(hidden / file, content)
             return _take_name(hidden, parent, name, default)
         except OSError as error:

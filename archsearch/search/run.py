@@ -38,6 +38,8 @@ REFERENCES = "references.json"
 REPORT_SECONDS = 20.0
 """How often the report is written while a search runs."""
 
+SCHEDULERS = ("asha", "none")
+
 FINISHED, STOPPED = "finished", "stopped"
 
 
@@ -111,6 +113,8 @@ def search(
     """
     if trials < 1:
         raise UserError(f"--trials {trials}: give 1 or more")
+    if scheduler not in SCHEDULERS:
+        raise UserError(f"--scheduler {scheduler[:40]}: unknown; use {' or '.join(SCHEDULERS)}")
     given = [str(space), *([objectives] if isinstance(objectives, str) else objectives)]
     kept, files = own_files(given if table is None else given[:1])
     setup = Setup(

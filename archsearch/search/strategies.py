@@ -11,7 +11,7 @@ from ..strategies.evolution import Evolution
 from ..strategies.local import LocalSearch
 from ..strategies.nsga2 import NSGA2
 
-# WIP from ..strategies.optuna import Optuna
+from ..strategies.optuna import Optuna
 from ..strategies.random import RandomSearch
 # WIP from ..strategies.surrogate import Surrogate
 
