@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from .operator import Operator as Operator
     from .operator import Shape as Shape
     from .save import save_design as save_design
+    from .search import Machines as Machines
+    from .search import resume_search as resume_search
+    from .search import search as search
     from .space import SearchSpace as SearchSpace
     from .train import resume as resume
     from .train import train as train
@@ -52,6 +55,7 @@ _HOMES = {
     "Cost": "cost",
     "Design": "design",
     "InfeasibleBudget": "errors",
+    "Machines": "search",
     "Operator": "operator",
     "Recipe": "training.recipe",
     "Run": "architecture",
@@ -69,7 +73,9 @@ _HOMES = {
     "parse_budget": "budget",
     "parse_budgets": "budget",
     "resume": "train",
+    "resume_search": "search",
     "save_design": "save",
+    "search": "search",
     "train": "train",
 }
 """Public name to the module it lives in."""

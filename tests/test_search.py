@@ -15,7 +15,7 @@ from archsearch.evaluation.plan import Plan
 from archsearch.ledger import NAME, read
 from archsearch.loading import find_architecture
 from archsearch.runs import locked
-from archsearch.search import Machines, Searched, resume, run, search
+from archsearch.search import Machines, Searched, resume_search, run, search
 from archsearch.serialization import from_json, key
 from archsearch.trials import Outcome, Task
 
@@ -139,7 +139,7 @@ def test_a_search_cut_off_goes_on_to_the_same_result(
     with pytest.raises(Cut):
         few("cut")
     again = workers()
-    resumed = resume(place / "runs/cut")
+    resumed = resume_search(place / "runs/cut")
     assert tried(resumed) == tried(whole)
     assert sorted(first + again) == list(range(9))
     kept = [record.number for record in read(place / "runs/cut" / NAME).records]
@@ -181,7 +181,7 @@ def test_a_search_is_resumed_with_more_trials(
     workers()
     few("more", trials=4)
     again = workers()
-    found = resume(place / "runs/more", trials=9)
+    found = resume_search(place / "runs/more", trials=9)
     assert again == [4, 5, 6, 7, 8]
     workers()
     assert tried(found) == tried(few("at-once", trials=9))
@@ -194,7 +194,7 @@ def test_what_is_compared_is_evaluated_once_and_is_no_trial(
     with pytest.raises(Cut):
         few("compared", budgets="20k-params", compare=("resnet", "plain"))
     again = workers()
-    found = resume(place / "runs/compared")
+    found = resume_search(place / "runs/compared")
     assert sorted(first + again) == list(range(-2, 9))
     assert set(found.references) == {"resnet", "plain"}
     for outcome in found.references.values():
@@ -229,11 +229,11 @@ def test_a_run_keeps_the_users_own_files(place: Path, workers: Callable[..., lis
     few("files", trials=3)
     (place / "few.py").write_text("raise SystemExit")
     (place / "odd.py").unlink()
-    assert len(resume(place / "runs/files", trials=5).trials) == 5
+    assert len(resume_search(place / "runs/files", trials=5).trials) == 5
     changed = SPACE.replace("16, 24", "16, 32")
     (place / "runs/files/inputs/few.py").write_text(changed)
     with pytest.raises(UserError, match="digest was"):
-        resume(place / "runs/files", trials=6)
+        resume_search(place / "runs/files", trials=6)
 
 
 def test_goals_that_take_no_worker_are_judged_in_batches(place: Path) -> None:
@@ -276,14 +276,14 @@ def test_a_damaged_run_is_refused_in_one_line(
     found = search("few.py", "macs", trials=3, name="run", compare=())
     damage(found.folder)
     with pytest.raises(BadFile if name not in ("gone",) else UserError, match=message) as error:
-        resume(found.folder)
+        resume_search(found.folder)
     assert "\n" not in str(error.value)
 
 
 def test_two_searches_on_one_run_are_refused(place: Path) -> None:
     found = search("few.py", "macs", trials=3, name="run", compare=())
     with locked(found.folder), pytest.raises(UserError, match="another process"):
-        resume(found.folder, trials=5)
+        resume_search(found.folder, trials=5)
 
 
 @pytest.mark.parametrize(

@@ -34,14 +34,14 @@ SEARCH = "search.json"
 
 
 def _search(args: Namespace, folder: Path) -> int:
-    from ..search import resume
+    from ..search import resume_search
 
     if args.device is not None:
         raise UserError(
             f"--device {args.device[:40]}: a search goes on where it began; leave it out"
         )
     machines = search.machines(args)
-    found = resume(folder, trials=args.trials, machines=machines, **search.talk(args.quiet))
+    found = resume_search(folder, trials=args.trials, machines=machines, **search.talk(args.quiet))
     return search.end(found, args.quiet)
 
 

@@ -108,7 +108,7 @@ def search(
     ``start`` is "design" (what the mathematical program finds within the budgets is tried first),
     the run of an earlier search, whose trials this one then knows, or None. ``compare`` names
     networks that are evaluated beside the search's own: those made by hand are as large as the
-    budgets allow. ``resume`` goes on with what was cut off. Raises ``UserError`` for what cannot be
+    budgets allow. ``resume_search`` goes on with what was cut off. Raises ``UserError`` for what cannot be
     used; a candidate that fails is a result.
     """
     if trials < 1:
@@ -152,7 +152,7 @@ def search(
     return _run(folder, setup, problem, machines or Machines(), watch)
 
 
-def resume(
+def resume_search(
     folder: str | Path,
     *,
     trials: int | None = None,
