@@ -19,6 +19,7 @@ from ..trials import History, Outcome, State, Task, Trial
 
 if TYPE_CHECKING:
     from ..evaluation.plan import Plan
+    from ..evaluation.table import TablePlan
     from ..workers import Workers
 
 HOPELESS = 10
@@ -47,17 +48,19 @@ class Search:
     """A search under way.
 
     ``append`` writes trials into the ledger. ``limit`` is how many candidates are tried
-    altogether. ``starts`` are tried first. ``references`` (number below zero to architecture JSON)
-    are evaluated before everything else and are no trials: ``judged`` holds what came of them.
+    altogether, ``batch`` how many at once where that takes no worker. ``starts`` are tried first.
+    ``references`` (number below zero to architecture JSON) are evaluated before everything else and
+    are no trials: ``judged`` holds what came of them.
     """
 
     members: Members
-    plan: Plan
+    plan: Plan | TablePlan
     strategy: Strategy
     history: History
     append: Append
     limit: int
     seed: int = 0
+    batch: int = LEAST_BATCH
     starts: Sequence[Point] = ()
     references: Mapping[int, str] = field(default_factory=dict)
     judged: dict[int, Outcome] = field(default_factory=dict)
@@ -109,7 +112,8 @@ class Search:
     def evaluate_at_once(self) -> None:
         """Ask for a batch of candidates and judge it here: for goals that need no worker."""
         tried = len(self.history.trials)
-        points = self._proposed(min(max(LEAST_BATCH, tried // 8), self._room))
+        size = max(self.batch, tried // 8) if self.batch > 1 else 1
+        points = self._proposed(min(size, self._room))
         began = time.perf_counter()
         batch = self.plan.values_of(self.members, points, self.seed)
         each = (time.perf_counter() - began) / max(len(points), 1)
@@ -184,7 +188,7 @@ def drive_here(search: Search, interrupt: Interrupt, watch: Watch) -> None:
         watch(search)
 
 
-def _judged(plan: Plan, task: Task) -> Outcome:
+def _judged(plan: Plan | TablePlan, task: Task) -> Outcome:
     """What came of a network that is no member, judged here."""
     from ..serialization import from_json
 

@@ -17,6 +17,7 @@ from .setup import Setup
 
 if TYPE_CHECKING:
     from ..evaluation.plan import Plan
+    from ..evaluation.table import TablePlan
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Problem:
     """The members within the budgets, and the plan of how they are judged."""
 
     members: Members
-    plan: Plan
+    plan: Plan | TablePlan
     budgets: tuple[Budget, ...]
 
     @property
@@ -39,11 +40,13 @@ def problem_of(setup: Setup, place: Callable[[str], str]) -> Problem:
     """
     budgets = parse_budgets(setup.budgets)
     if setup.table is not None:
+        from ..evaluation.table import table_plan
         from ..tabular import read_benchmark
 
         table = read_benchmark(setup.table, setup.encoding or None)
         limits = {budget.cost: float(budget.limit) for budget in budgets}
-        return Problem(table.members(limits), table.plan(setup.objectives), budgets)
+        columns = table_plan(table, setup.objectives)
+        return Problem(table.members(limits), columns, budgets)
     from ..evaluation.plan import for_data, kind_of, plan
     from ..training.job import Source
 

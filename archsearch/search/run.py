@@ -21,7 +21,7 @@ from ..report.search_tally import Tally
 from ..runs import create_run, default_name, locked
 from ..serialization import from_json, to_pretty_json
 from ..trials import Goal, History, Outcome, Trial
-from .loop import Search, Watch, drive, drive_here
+from .loop import LEAST_BATCH, Search, Watch, drive, drive_here
 from .problem import Problem, problem_of
 from .setup import RECORD, Setup, as_json, new_record, own_files, place_of, read_record
 from .starts import designed, inherited, references
@@ -29,6 +29,7 @@ from .strategies import find_strategy
 
 if TYPE_CHECKING:
     from ..evaluation.plan import Plan
+    from ..evaluation.table import TablePlan
     from ..training.job import Source
     from ..workers import Workers
 
@@ -108,8 +109,8 @@ def search(
     ``start`` is "design" (what the mathematical program finds within the budgets is tried first),
     the run of an earlier search, whose trials this one then knows, or None. ``compare`` names
     networks that are evaluated beside the search's own: those made by hand are as large as the
-    budgets allow. ``resume_search`` goes on with what was cut off. Raises ``UserError`` for what cannot be
-    used; a candidate that fails is a result.
+    budgets allow. ``resume_search`` goes on with what was cut off. Raises ``UserError`` for what
+    cannot be used; a candidate that fails is a result.
     """
     if trials < 1:
         raise UserError(f"--trials {trials}: give 1 or more")
@@ -137,7 +138,7 @@ def search(
         scheduler=scheduler,
     )
     problem = problem_of(setup, dict(zip(kept, given, strict=False)).__getitem__)
-    find_strategy(strategy, seed, problem.plan)
+    find_strategy(setup, problem)
     setup, trials_before = _begun(setup, problem, start, compare)
     header = _header(setup, problem)
     earlier = b"".join(_lines(trials_before, problem, header))
@@ -232,13 +233,14 @@ def _run(
             found = Search(
                 members=members,
                 plan=problem.plan,
-                strategy=find_strategy(setup.strategy, setup.seed, problem.plan),
+                strategy=find_strategy(setup, problem),
                 history=history,
                 append=lambda trials, durable: ledger.append(
                     [record_of(trial, members, header) for trial in trials], durable
                 ),
                 limit=setup.trials + setup.inherited,
                 seed=setup.seed,
+                batch=LEAST_BATCH if setup.table is None else 1,
                 starts=[members.point(texts) for texts in setup.starts],
                 references={names[name]: text for name, text in setup.references},
                 judged=_read_references(folder, names),
@@ -271,7 +273,7 @@ def _drive(
         drive(found, workers, interrupt, watch)
 
 
-def _workers(plan: Plan, folder: Path, setup: Setup, machines: Machines) -> Workers:
+def _workers(plan: Plan | TablePlan, folder: Path, setup: Setup, machines: Machines) -> Workers:
     """Where candidates are evaluated: trainings through Ray Tune, which may stop them early, but
     not behind a Ray client, as Tune has to run on the cluster itself."""
     from ..workers import Limits

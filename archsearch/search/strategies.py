@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from ..errors import UserError, suggestion
 from ..strategies import Strategy
+from ..strategies.cmaes import CMAES
 from ..strategies.evolution import Evolution
 from ..strategies.local import LocalSearch
 from ..strategies.nsga2 import NSGA2
-
 from ..strategies.optuna import Optuna
 from ..strategies.random import RandomSearch
-# WIP from ..strategies.surrogate import Surrogate
-
-if TYPE_CHECKING:
-    from ..evaluation.plan import Plan
+from ..strategies.surrogate import Surrogate
+from .problem import Problem
+from .setup import Setup
 
 STRATEGIES: Mapping[str, Callable[[int], Strategy]] = {
     "surrogate": lambda seed: Surrogate(seed=seed),
@@ -27,17 +25,20 @@ STRATEGIES: Mapping[str, Callable[[int], Strategy]] = {
     "tpe": lambda seed: Optuna("tpe", seed=seed),
     "gp": lambda seed: Optuna("gp", seed=seed),
     "nsga3": lambda seed: Optuna("nsga3", seed=seed),
-    "cmaes": lambda seed: Optuna("cmaes", seed=seed),
+    "cmaes": lambda seed: CMAES(seed=seed),
     "qmc": lambda seed: Optuna("qmc", seed=seed),
 }
 """A strategy for a seed, by its name; the last are Optuna's samplers."""
 
 
-def find_strategy(name: str, seed: int, plan: Plan) -> Strategy:
-    """The strategy of a name; "auto" is the surrogate, or NSGA-II where an evaluation costs nothing
-    (a model is worth its time only where that is less than what it saves). Raises ``UserError``."""
+def find_strategy(setup: Setup, problem: Problem) -> Strategy:
+    """The strategy of a search; "auto" is the surrogate, or NSGA-II where an evaluation costs
+    nothing: a model is worth its time only where that is less than what it saves. Raises
+    ``UserError``."""
+    name = setup.strategy
     if name == "auto":
-        name = "nsga2" if plan.kind == "vectorised" else "surrogate"
+        cheap = setup.table is None and problem.plan.kind == "vectorised"
+        name = "nsga2" if cheap else "surrogate"
     if name not in STRATEGIES:
         raise UserError(f"no strategy is named {name[:40]!r}; {suggestion(name, STRATEGIES)}")
-    return STRATEGIES[name](seed)
+    return STRATEGIES[name](setup.seed)
