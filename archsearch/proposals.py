@@ -7,6 +7,7 @@ trials) are dominated by every finite one and in no front.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from random import Random
 from typing import Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -86,6 +87,11 @@ class Batch:
         self.points.append(point)
         return True
 
+    def add_near(self, point: Point, rng: Random) -> None:
+        """Take a member or, if it is not new, a neighbour that is."""
+        if not self.add(point):
+            self.take(islice(filter(self.is_new, around(self._members, [point], rng)), 1))
+
     def take(self, candidates: Iterable[Point], patience: int | None = None) -> None:
         """Take candidates until there are enough, they end, or ``patience`` in a row are known."""
         misses = 0
@@ -152,11 +158,12 @@ def _best_first(history: History) -> list[Point]:
 def dominates(losses: FloatArray, other: FloatArray) -> BoolArray:
     """Whether the first is nowhere worse and somewhere better; broadcasts over (..., goals)."""
     # Goal by goal: numpy is slow at reducing a short axis.
-    no_worse, better = np.True_, np.False_
+    shape = np.broadcast_shapes(losses.shape[:-1], other.shape[:-1])
+    no_worse, better = np.ones(shape, np.bool_), np.zeros(shape, np.bool_)
     for goal in range(losses.shape[-1]):
-        no_worse = no_worse & (losses[..., goal] <= other[..., goal])
-        better = better | (losses[..., goal] < other[..., goal])
-    return np.asarray(no_worse & better)
+        no_worse &= losses[..., goal] <= other[..., goal]
+        better |= losses[..., goal] < other[..., goal]
+    return no_worse & better
 
 
 def pareto_front(losses: FloatArray) -> IntArray:
@@ -242,7 +249,7 @@ class Skyband:
             self._seen += 1
 
     def best(self) -> list[int]:
-        """Indices of the best ``depth`` trials: by rank, and of one rank the least crowded first."""
+        """Indices of the best ``depth`` trials by rank, and of one rank the least crowded first."""
         found: list[int] = []
         rest = np.arange(len(self.losses))
         while len(found) < self.depth and len(rest):

@@ -25,6 +25,7 @@ from .trials import Goal, History, Trial
 if TYPE_CHECKING:
     import optuna
     from optuna.distributions import BaseDistribution
+    from optuna.study import StudyDirection
     from optuna.trial import FrozenTrial
 
 Value: TypeAlias = float | str
@@ -52,6 +53,11 @@ class Parameters:
             (part, _parameters(name, part)) for name, part in zip(names, space.parts, strict=True)
         ]
 
+    @property
+    def every(self) -> list[Parameter]:
+        """All there may be, also of alternatives that exclude each other, in a fixed order."""
+        return [parameter for _, own in self._parts for parameter in own.values()]
+
     def of(self, point: Point) -> tuple[dict[str, Value], dict[str, BaseDistribution]]:
         """The values of a point by parameter, and the parameters' distributions."""
         values: dict[str, Value] = {}
@@ -65,8 +71,8 @@ class Parameters:
                     distributions[parameter.name] = parameter.distribution
         return values, distributions
 
-    def suggested(self, trial: optuna.Trial) -> Point:
-        """What a running trial suggests: options of the choices, whether or not they may follow
+    def suggested(self, trial: optuna.trial.BaseTrial) -> Point:
+        """What a trial suggests: options of the choices, whether or not they may follow
         each other or are within budgets."""
 
         def pick(part: StageSpace, own: Mapping[Key, Parameter]) -> Pick:
@@ -143,7 +149,7 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | Fraction) and not isinstance(value, bool)
 
 
-def _suggest(trial: optuna.Trial, parameter: Parameter) -> Any:
+def _suggest(trial: optuna.trial.BaseTrial, parameter: Parameter) -> Any:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     name, kind = parameter.name, parameter.distribution
@@ -177,9 +183,14 @@ def _experimental() -> type[Warning]:
     return ExperimentalWarning
 
 
-def directions(goals: Sequence[Goal]) -> list[str]:
-    """Optuna's words for what is better."""
-    return ["maximize" if goal.higher_is_better else "minimize" for goal in goals]
+def directions(goals: Sequence[Goal]) -> list[StudyDirection]:
+    """What is better, in Optuna's words."""
+    from optuna.study import StudyDirection
+
+    return [
+        StudyDirection.MAXIMIZE if goal.higher_is_better else StudyDirection.MINIMIZE
+        for goal in goals
+    ]
 
 
 def finished(

@@ -1,6 +1,7 @@
 """Regularised evolution: mutations of the best of a few, among the youngest.
 
-Real, Aggarwal, Huang and Le, "Regularized Evolution for Image Classifier Architecture Search", 2019.
+Real, Aggarwal, Huang and Le, "Regularized Evolution for Image Classifier Architecture Search",
+2019.
 """
 
 from __future__ import annotations
@@ -62,4 +63,5 @@ class Evolution:
 def _winner(parents: list[Point], losses: FloatArray, sample: int, rng: Random) -> Point:
     """The best of a sample, drawn with repetition as in the paper's code."""
     drawn = rng.choices(range(len(parents)), k=sample)
-    return parents[drawn[rng.choice(pareto_front(losses[drawn]))]]
+    best: int = rng.choice(pareto_front(losses[drawn]).tolist())
+    return parents[drawn[best]]

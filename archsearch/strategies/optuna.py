@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from ..errors import UserError, suggestion
 from ..members import Members
-from ..proposals import Batch, Kept, around, fresh, generator
+from ..proposals import Batch, Kept, fresh, generator
 from ..space import Point
 from ..studies import Parameters, directions, finished, quiet, running
 from ..trials import History
@@ -48,7 +48,9 @@ class Optuna:
     def __post_init__(self) -> None:
         known = get_args(Sampler)
         if self.sampler not in known:
-            raise UserError(f"no Optuna sampler {self.sampler!r}; {suggestion(self.sampler, known)}")
+            raise UserError(
+                f"no Optuna sampler {self.sampler!r}; {suggestion(self.sampler, known)}"
+            )
 
     def ask(self, members: Members, history: History, count: int) -> list[Point]:
         rng = generator(self.seed, history)
@@ -57,9 +59,7 @@ class Optuna:
             study = self._studies.of(members, history, lambda: Following(self, members, history))
             proposals = study.proposals(history, rng, count)
         for proposal in proposals:
-            point = members.repaired(proposal, rng)
-            if not batch.add(point):
-                batch.add(next(filter(batch.is_new, around(members, [point], rng)), point))
+            batch.add_near(members.repaired(proposal, rng), rng)
         return fresh(members, history, batch.points, rng, count)
 
 
@@ -86,7 +86,7 @@ class Following:
         from optuna.trial import TrialState
 
         self._follow(history)
-        sampler = self._study.sampler = self._sampler(rng.randrange(SEEDS), history.asked)
+        self._study.sampler = self._sampler(rng.randrange(SEEDS), history.asked)
         unsettled = self._select_parents(history)
         trials, points = [], []
         for _ in range(count):

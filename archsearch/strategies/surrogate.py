@@ -1,0 +1,309 @@
+"""The exact surrogate: a Bayesian model of the choices, asked for its best network exactly.
+
+Where all members can be listed, every one is judged. In a larger space a draw of the model's sum is
+a sum itself, and the mathematical program finds the very member that maximises it within all
+budgets (Thompson sampling without a search of its own); such members and the neighbours of the best
+are then judged like those of a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from random import Random
+
+import numpy as np
+import numpy.typing as npt
+
+from ..fit.model import Warp
+from ..members import Members
+from ..proposals import Kept, drawn, fresh, generator, pareto_front
+from ..space import Point
+from ..surrogate.features import Encoded, Features, grams
+from ..surrogate.improvement import (
+    Believed,
+    Exact,
+    Values,
+    expected_hypervolume,
+    scalarised,
+)
+from ..surrogate.process import Learnt, Process, learn
+from ..trials import History
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+NUG = True
+QUANT = 0.5
+NEARBY = 5
+"""Of how many of the best networks all neighbours are judged."""
+
+STRAY = 64
+"""How many random members are judged beside them."""
+
+ROOM = 0.5
+"""How far above the best value saturation lies, in distances of best from median."""
+
+RELEARN = 1.2
+"""Variances are learnt anew when there are so many times more trials."""
+
+MOST_LEARNT = 300
+"""Trials that variances are learnt from, at most."""
+
+MOST_SEEN = 600
+"""Trials that are looked at, at most: half of them the best, the others spread over the rest."""
+
+
+class _View:
+    """The members as the model sees them; ``listed`` and ``encoded`` where there is a list."""
+
+    def __init__(self, members: Members) -> None:
+        self.features = Features(members.space)
+        self.listed = members.listed()
+        self.place: dict[str, int] = {}
+        if self.listed is not None:
+            self.costs = members.costs(self.listed)
+            self.place = {members.key(point): i for i, point in enumerate(self.listed)}
+            self.encoded = self.features.encode(self.listed)
+
+    def encode(self, members: Members, points: Sequence[Point]) -> Encoded:
+        """Features of members: those of the network's one point in the list, where there is one."""
+        places = [self.place.get(members.key(point), -1) for point in points] if self.place else []
+        if places and min(places) >= 0:
+            return self.encoded.take(places)
+        return self.features.encode(points)
+
+
+_view = lru_cache(maxsize=4)(_View)
+
+
+class _Seen:
+    """The evaluated trials of a history as the model sees them, brought up to date."""
+
+    def __init__(self, view: _View) -> None:
+        self.view = view
+        self.points: list[Point] = []
+        self.rows: Encoded = view.features.encode([])
+        self.losses: FloatArray = np.zeros((0, 0))
+        self._read = 0
+        self._learnt: dict[tuple[int, int], Learnt] = {}
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def follow(self, members: Members, history: History) -> None:
+        """Read the trials that came since the last time; failed ones tell nothing."""
+        losses = history.losses(self._read)
+        trials = history.trials[self._read :]
+        self._read = len(history.trials)
+        good = np.isfinite(losses).all(axis=1)
+        points = [trial.point for trial, fine in zip(trials, good, strict=True) if fine]
+        if points:
+            self.points += points
+            self.rows = self.rows.joined(self.view.encode(members, points))
+            self.losses = np.concatenate([self.losses.reshape(-1, losses.shape[1]), losses[good]])
+
+    def learnt(self, goal: int) -> Learnt:
+        """The variances of a goal, from as many trials as there were when they were learnt last."""
+        until = milestone(len(self))
+        if (goal, until) not in self._learnt:
+            some = spread(self.losses[:until, goal], MOST_LEARNT)
+            values = -self.losses[some, goal]
+            seen = self.rows.take(some)
+            found = learn(grams(self.view.features, seen, seen), saturating(values)(values))
+            self._learnt[goal, until] = found
+        return self._learnt[goal, until]
+
+
+def milestone(trials: int) -> int:
+    """The last number of trials, no larger than this one, at which variances are learnt."""
+    reached = step = min(trials, 2)
+    while step <= trials:
+        reached, step = step, max(step + 1, int(step * RELEARN))
+    return reached
+
+
+def spread(losses: FloatArray, most: int) -> IntArray:
+    """Indices, ascending, of no more than ``most`` trials: half of them the best, the others evenly
+    from the rest as they came."""
+    if len(losses) <= most:
+        return np.arange(len(losses))
+    order = np.argsort(losses, kind="stable")
+    rest = np.sort(order[most // 2 :])
+    others = rest[np.linspace(0, len(rest) - 1, most - most // 2).astype(np.int64)]
+    return np.sort(np.concatenate([order[: most // 2], others]))
+
+
+def saturating(values: FloatArray) -> Warp:
+    """What saves half of the distance to the best possible value counts alike everywhere; how far
+    that value is follows from those of the better half."""
+    best = float(values.max())
+    room = ROOM * (best - float(np.quantile(values, QUANT)))
+    return Warp(1, best + room) if room > 0 else Warp(1)
+
+
+class _Judge:
+    """One question to the strategy: models of the goals, and what members are worth by them."""
+
+    def __init__(
+        self, strategy: Surrogate, members: Members, history: History, seen: _Seen, rng: Random
+    ) -> None:
+        self.strategy, self.members, self.history = strategy, members, history
+        self.seen, self.view, self.rng = seen, seen.view, rng
+        self.generator = np.random.default_rng(rng.getrandbits(64))
+        self.out = list(history.pending.values())
+        self.pool: dict[str, Point] = {}
+
+    def best(self) -> Iterator[Point]:
+        """The member most worth asking for; then, if that one was asked for, the next."""
+        while True:
+            models = self._models()
+            if self.view.listed is None:
+                points = self._found(models)
+                networks, costs = self.view.features.encode(points), self.members.costs(points)
+                new = np.ones(len(points), np.bool_)
+            else:
+                points, networks, costs = self.view.listed, self.view.encoded, self.view.costs
+                new = self._new()
+            if not new.any():
+                return
+            worth = self._worth(models, networks, costs)
+            chosen = points[int(np.argmax(np.where(new, worth, -np.inf)))]
+            self.out.append(chosen)
+            yield chosen
+
+    def _models(self) -> list[tuple[Process, Warp] | None]:
+        """A model of every goal that is not known, of what was seen and, as if it had come back as
+        expected, what is out."""
+        names = self.members.costs(self.seen.points[:1]) if self.seen.points else {}
+        models: list[tuple[Process, Warp] | None] = []
+        for i, goal in enumerate(self.history.goals):
+            if goal.known and goal.name in names:
+                models.append(None)
+                continue
+            some = spread(self.seen.losses[:, i], MOST_SEEN)
+            values = -self.seen.losses[some, i]
+            warp, learnt = saturating(values), self.seen.learnt(i)
+            rows, targets = self.seen.rows.take(some), warp(values)
+            process = Process(self.view.features, rows, targets, learnt)
+            if self.out:
+                out = self.view.encode(self.members, self.out)
+                expected, _ = process.predict(out)
+                targets = np.concatenate([targets, expected])
+                process = Process(self.view.features, rows.joined(out), targets, learnt)
+            models.append((process, warp))
+        return models
+
+    def _new(self) -> BoolArray:
+        """Which listed members nobody has asked for."""
+        new = np.ones(len(self.view.place), np.bool_)
+        keys = [trial.key for trial in self.history.trials]
+        keys += [self.members.key(point) for point in self.out]
+        new[[self.view.place[key] for key in keys if key in self.view.place]] = False
+        return new
+
+    def _worth(
+        self,
+        models: Sequence[tuple[Process, Warp] | None],
+        networks: Encoded,
+        costs: Mapping[str, FloatArray],
+    ) -> FloatArray:
+        values: list[Values] = []
+        for goal, model in zip(self.history.goals, models, strict=True):
+            if model is None:
+                sign = 1.0 if goal.higher_is_better else -1.0
+                values.append(Exact(sign * costs[goal.name]))
+            else:
+                process, warp = model
+                mean, variance = process.predict(networks)
+                values.append(
+                    Believed(warp, mean, np.sqrt(variance + (process.noise if NUG else 0)))
+                )
+        seen = -self.seen.losses
+        if len(values) == 1:
+            return values[0].worth(float(seen.max()))
+        reference = seen.min(axis=0)
+        if len(values) > 2:
+            return scalarised(values, seen, reference, self.generator)
+        return expected_hypervolume(*values, seen[pareto_front(-seen)], reference)
+
+    def _found(self, models: Sequence[tuple[Process, Warp] | None]) -> list[Point]:
+        """Members to judge in a space that is too large to list: the best of sums drawn from what
+        is believed, the neighbours of the best networks seen, some random ones."""
+        for point in (*self._maximisers(models), *self._near()):
+            self.pool.setdefault(self.members.key(point), point)
+        known = {self.members.key(point) for point in self.out}
+        return [
+            point
+            for key, point in self.pool.items()
+            if key not in known and not self.history.has(key)
+        ]
+
+    def _maximisers(self, models: Sequence[tuple[Process, Warp] | None]) -> Iterator[Point]:
+        sums = [model[0] for model in models if model is not None]
+        for draw in range(self.strategy.draws if sums else 0):
+            process = sums[int(self.generator.integers(len(sums)))]
+            weights = process.weights() if draw == 0 else process.sample(self.generator)
+            total = self.view.features.sum(weights)
+            yield from self.members.best(total, 1, self._limits())
+
+    def _limits(self) -> dict[str, float]:
+        """Limits for costs that are goals to be made small: anywhere between what the front has."""
+        limits = {}
+        front = pareto_front(self.seen.losses)
+        for i, goal in enumerate(self.history.goals):
+            if goal.known and not goal.higher_is_better:
+                least, most = np.log(np.maximum(self._span(front, i), 1.0))
+                limits[goal.name] = float(np.exp(self.generator.uniform(least, most)))
+        return limits
+
+    def _span(self, front: IntArray, goal: int) -> FloatArray:
+        own = self.seen.losses[front, goal]
+        return np.array([own.min(), own.max()])
+
+    def _near(self) -> Iterator[Point]:
+        if self.pool:
+            return
+        losses = self.seen.losses
+        best = (
+            np.argsort(losses[:, 0], kind="stable")[:NEARBY]
+            if losses.shape[1] == 1
+            else self.generator.permutation(pareto_front(losses))[:NEARBY]
+        )
+        for i in best.tolist():
+            yield from self.members.neighbours(self.seen.points[i])
+        yield from self.members.draw(self.rng, STRAY)
+
+
+@dataclass(frozen=True)
+class Surrogate:
+    """A Gaussian process over single choices, pairs, and networks as a whole, its variances learnt.
+
+    The first ``start`` networks are random. Each further one is that of the largest expected
+    improvement, in hypervolume where there are two goals; with more goals, that of the largest draw
+    in a random direction. Candidates that are out count as if they came back as expected. In a
+    space too large to list, ``draws`` sums are maximised for every candidate.
+    """
+
+    start: int = 5
+    draws: int = 3
+    seed: int = 0
+    _kept: Kept[_Seen] = field(default_factory=Kept, init=False, repr=False, compare=False)
+
+    def ask(self, members: Members, history: History, count: int) -> list[Point]:
+        rng = generator(self.seed, history)
+        seen = self._kept.of(members, history, lambda: _Seen(_view(members)))
+        seen.follow(members, history)
+
+        def candidates() -> Iterator[Point]:
+            missing = self.start - len(seen) - len(history.pending)
+            yield from fresh(
+                members, history, drawn(members, rng), rng, min(max(missing, 0), count)
+            )
+            if len(seen) >= 2:
+                yield from _Judge(self, members, history, seen, rng).best()
+            yield from drawn(members, rng)
+
+        return fresh(members, history, candidates(), rng, count)
