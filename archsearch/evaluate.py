@@ -12,8 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from .data.fits import check_fits
 from .errors import BadFile, UserError
-from .train import check_fits, weights_path
+from .train import weights_path
 from .train.record import RECORD, read_record
 
 if TYPE_CHECKING:

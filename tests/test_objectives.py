@@ -1,4 +1,5 @@
-"""The entropy objective against hand formulas and against the released DeepMAD code's figures."""
+"""The entropy objective against hand formulas and against the released DeepMAD code's figures; what
+is listed, and what files of objectives cannot be read."""
 
 from __future__ import annotations
 
@@ -16,9 +17,12 @@ from archsearch.architecture import Architecture, Stage
 from archsearch.blocks.bottleneck import Bottleneck
 from archsearch.blocks.classifier import Classifier
 from archsearch.blocks.plain import ConvNormAct
+from archsearch.cli import main
 from archsearch.entropy import main_path
+from archsearch.errors import BadFile, UserError
 from archsearch.loading import find_objective
 from archsearch.models.deepmad import from_released
+from archsearch.objectives import Combination, Trained
 
 REFERENCE = Path(__file__).parents[2] / "shared" / "reference" / "deepmad_structures.json"
 needs_reference = pytest.mark.skipif(
@@ -99,3 +103,40 @@ def test_the_two_convolution_blocks_of_the_released_code(kind, widths):
     body = from_released(rows, 32).trace().children[:-1]
     fan_ins = [node.op.fan_in(*node.x) for part in body for node in main_path(part)]
     assert tuple(fan_ins) == widths
+
+
+def test_the_list_says_what_each_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "objectives", "--json"]) == 0
+    rows = {
+        row["name"]: (row["design"], row["search"]) for row in json.loads(capsys.readouterr().out)
+    }
+    assert rows["accuracy"] == ("no", "train")
+    assert rows["zen"] == ("no", "build")
+    assert rows["params"] == ("no", "count")
+    assert rows["deepmad"] == rows["imagenet-mobile"] == ("yes", "count")
+
+
+def test_what_is_for_searches_alone_is_refused_elsewhere(
+    own_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert isinstance(find_objective("accuracy"), Trained)
+    for command in (["score", "resnet18"], ["design", "--budget", "5M-params"]):
+        assert main([*command, "--objective", "accuracy"]) == 2
+        told = capsys.readouterr().err
+        assert "objective accuracy is" in told and "archsearch search" in told
+
+
+def test_a_file_may_combine_others_or_be_no_text(own_folder: Path) -> None:
+    Path("own.py").write_text(
+        "from archsearch.objectives import Combination\n"
+        "objective = Combination('own', ('zen', 'macs'), lambda zen, macs: zen / macs)\n"
+    )
+    assert isinstance(find_objective("./own.py"), Combination)
+    Path("latin.py").write_bytes(b"# -*- coding: ascii -*-\n# caf\xe9\n")
+    with pytest.raises(BadFile, match="latin.py: .*ascii"):
+        find_objective("./latin.py")
+    Path("none.py").write_text(
+        "from archsearch.objectives import Combination\nobjective = Combination('own', (), max)\n"
+    )
+    with pytest.raises(UserError, match="none.py, line 2: ValueError: of .*: name the objectives"):
+        find_objective("./none.py")

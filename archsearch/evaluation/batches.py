@@ -7,6 +7,7 @@ are what the members tell. What cannot be had so is evaluated one network after 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -95,12 +96,13 @@ class Batches:
 
     def _all(self, name: str, points: Sequence[Point]) -> FloatArray:
         """Values of an objective where they can be had at once; else NaN."""
-        if name in self._sums:
-            try:
-                return self._sums[name](points)
-            except Exception:  # of a user's own function: told of the points that it fails for
-                pass
-        return np.full(len(points), np.nan)
+        column = np.full(len(points), np.nan)
+        if name in self._sums and points:
+            own = self._sums[name]
+            # a user's own function may raise anything: told of the points that it fails for
+            with suppress(*(() if isinstance(own, FittedValues) else (Exception,))):
+                column = own(points)
+        return column
 
     def _one_by_one(
         self, column: FloatArray, reasons: dict[int, str], one: Callable[[int], float]

@@ -1,4 +1,4 @@
-"""DeepMAD's entropy of many networks at once, from the tables the mathematical program is made of."""
+"""DeepMAD's entropy of many networks at once, from the tables that the program is made of."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class EntropyValues:
     def __call__(self, points: Sequence[Point]) -> FloatArray:
         entropy, total = np.zeros(len(points)), np.zeros(len(points))
         before = np.full(len(points), self.tables[0].before[0])
-        depths = []
+        depths: list[IntArray] = []
         for index, picks in enumerate(zip(*points, strict=True)):
             part = self._parts[index]
             numbers = part.numbered(picks)
@@ -48,10 +48,13 @@ class EntropyValues:
                 total += entropy * self._levels[index][part.place[row]]
             before = part.table.width[row]
             depths.append(depth)
-        counted = np.stack([depths[i] for i in self._counted] or [np.zeros(len(points))])
-        spread = counted.var(axis=0) if self.objective.spread == "var" else counted.std(axis=0)
+        spread = np.zeros(len(points))
+        if self._counted:
+            counted = np.stack([depths[i] for i in self._counted])
+            spread = counted.var(axis=0) if self.objective.spread == "var" else counted.std(axis=0)
         with np.errstate(over="ignore"):
-            return total - self.objective.beta * np.exp(spread)
+            value: FloatArray = total - self.objective.beta * np.exp(spread)
+        return value
 
 
 class _Part:

@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from ..training.job import Source
     from ..training.recipe import Recipe
 
+LEAST_STEPS, SMALLEST_BATCH = 32, 16
+"""Where nothing says how large a batch is, an epoch has at least so many steps, as far as batches
+of no fewer pictures than that allow: after a handful of steps all networks still answer alike."""
+
 NO_RECIPE: Mapping[str, Any] = MappingProxyType({})
 
 
@@ -122,12 +126,12 @@ def plan(
     if asked.kind != "trained":
         made = Plan(asked, Judge(asked, space), threads)
     else:
-        found = _recipe(asked, epochs, recipe)
         if data is None:
             from ..training.job import Source
 
             data = (source or Source()).open()
         _check_data(space, data)
+        found = _recipe(asked, epochs, recipe, len(data.train))
         made = Plan(asked, Judge(asked, space, without_test(data), found, device), threads)
     if made.kind != "vectorised":
         _ = made.evaluation  # so that what cannot be sent is told of before anything begins
@@ -151,16 +155,14 @@ def for_data(space: SearchSpace, source: Source) -> tuple[SearchSpace, Source, D
     return space.with_input(data.shape).with_classes(len(data.classes)), source, data
 
 
-def _recipe(asked: Asked, epochs: int | None, recipe: Mapping[str, Any]) -> Recipe:
+def _recipe(asked: Asked, epochs: int | None, recipe: Mapping[str, Any], pictures: int) -> Recipe:
     """The one recipe of everything that is trained; raises ``UserError`` where there are two."""
     from ..training.recipe import Recipe
 
+    given = dict(recipe) if epochs is None else {**recipe, "epochs": epochs}
+    base = {"batch_size": _batch_size(pictures)}
     found = {
-        name: Recipe.from_dict(
-            {"epochs": leaf.epochs, **leaf.recipe}
-            | ({} if epochs is None else {"epochs": epochs})
-            | dict(recipe)
-        )
+        name: Recipe.from_dict({**base, "epochs": leaf.epochs, **leaf.recipe, **given})
         for name, leaf in asked.trained.items()
     }
     (first, one), *others = found.items()
@@ -171,6 +173,16 @@ def _recipe(asked: Asked, epochs: int | None, recipe: Mapping[str, Any]) -> Reci
                 " them one recipe, or leave one out"
             )
     return one
+
+
+def _batch_size(pictures: int) -> int:
+    """The batch of a training, halved until an epoch has enough steps."""
+    from ..training.recipe import REFERENCE_BATCH
+
+    size = REFERENCE_BATCH
+    while size > SMALLEST_BATCH and pictures // size < LEAST_STEPS:
+        size //= 2
+    return size
 
 
 def _check_data(space: SearchSpace, data: Data) -> None:

@@ -12,7 +12,7 @@ from ..loading import told_by_file
 from ..objectives import Additive, Combination, Entropy, LowCost
 from ..points import point_of
 from ..scores import Score
-from ..space import Point, SearchSpace
+from ..space import SearchSpace
 from .asked import Asked, Untrained
 
 

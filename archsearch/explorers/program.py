@@ -91,18 +91,57 @@ def space_program(
     if PEAK in budgets:
         tables = [within_peak(table, budgets[PEAK]) for table in tables]
     limit, score = budgets.get(PEAK, inf), terms_of(objective)
-    added = {name: sums[name] for name in additive if name in sums}
     if score is not None:
-        added[SCORE] = score
-    found = [_rows(table, bool(added), limit) for table in tables]
-    rows = [_known(added, i, t, r) for i, (t, r) in enumerate(zip(tables, found, strict=True))]
-    if isinstance(objective, Entropy):
-        program = _entropy_program(
-            objective, tables, rows, tuple(counted), additive, added, space.effectiveness
-        )
-    else:
-        slots = _slots(tables, rows, tuple(counted), added)
-        program = Program(tuple(slots), (*counted, *added), additive, score=SCORE)
+        return sum_program(space, tables, tuple(counted), score, additive, sums, limit)
+    assert isinstance(objective, Entropy)
+    added = {name: sums[name] for name in additive if name in sums}
+    found, rows = _choices(tables, added, limit)
+    program = _entropy_program(
+        objective, tables, rows, tuple(counted), additive, added, space.effectiveness
+    )
+    return _led_back(space, program, tables, found, rows)
+
+
+def sum_program(
+    space: SearchSpace,
+    tables: Sequence[PartTable],
+    counted: Sequence[str],
+    total: Terms,
+    budgets: Mapping[str, float],
+    sums: Mapping[str, Terms] = MappingProxyType({}),
+    peak: float = inf,
+) -> SpaceProgram:
+    """The program that maximises any sum over picks within ``budgets``, on tables that there are.
+
+    ``tables`` count ``counted``, and where ``peak`` limits the memory they are ``within_peak``;
+    ``budgets`` are on costs of ``counted`` and ``sums``. Raises ``IllegalArchitecture`` where the
+    sum knows no choice of a part.
+    """
+    added = {name: sums[name] for name in budgets if name in sums}
+    added[SCORE] = total
+    found, rows = _choices(tables, added, peak)
+    slots = _slots(tables, rows, counted, added)
+    program = Program(tuple(slots), (*counted, *added), budgets, score=SCORE)
+    return _led_back(space, program, tables, found, rows)
+
+
+def _choices(
+    tables: Sequence[PartTable], added: Mapping[str, Terms], peak: float
+) -> tuple[list[_Rows], list[_Rows]]:
+    """The choices of every slot: all, and those that every sum has a score for."""
+    found = [_rows(table, bool(added), peak) for table in tables]
+    known = [_known(added, i, t, r) for i, (t, r) in enumerate(zip(tables, found, strict=True))]
+    return found, known
+
+
+def _led_back(
+    space: SearchSpace,
+    program: Program,
+    tables: Sequence[PartTable],
+    found: Sequence[_Rows],
+    rows: Sequence[_Rows],
+) -> SpaceProgram:
+    """The program with what leads back to points."""
     values = tuple(tuple(t.picks[i] for i in r.row) for t, r in zip(tables, rows, strict=True))
     left_out = any(len(a.row) < len(b.row) for a, b in zip(rows, found, strict=True))
     return SpaceProgram(space, program, tuple(tables), values, left_out)
@@ -117,18 +156,18 @@ def _entropy_program(
     sums: Mapping[str, Terms],
     effectiveness: float,
 ) -> Program:
-    _check_alike(objective, tables)
+    check_alike(objective, tables)
     features = (*costs, "entropy", "layers")
     slots = _slots(tables, rows, features, sums)
     paired = any(terms.has_pairs for terms in sums.values())
-    ends = _level_ends(tables)
+    ends = table_level_ends(tables)
     products = []
     for end, weight in zip(ends, objective.weights(len(ends)), strict=True):
-        level = weight * objective.scale * _level(objective, tables[: end + 1])
+        level = weight * objective.scale * level_of(objective, tables[: end + 1])
         products.append(Product(end, level[_width(tables[end], rows[end])] if paired else level))
     stages = [i for i, table in enumerate(tables) if table.spatial]
     # where no stage counts, any one by itself: depths that are all alike
-    stages = [stages[i] for i in _counted(objective, [tables[i] for i in stages])] or [0]
+    stages = [stages[i] for i in counted_stages(objective, [tables[i] for i in stages])] or [0]
     checked = ends if objective.every_level else ends[-1:]
     return Program(
         tuple(slots),
@@ -142,7 +181,7 @@ def _entropy_program(
     )
 
 
-def _check_alike(objective: Entropy, tables: Sequence[PartTable]) -> None:
+def check_alike(objective: Entropy, tables: Sequence[PartTable]) -> None:
     """Raise ``IllegalArchitecture`` where a stage's choices count differently in the entropy."""
     for table in tables:
         if table.spatial and "spatial" in table.varies:
@@ -166,7 +205,7 @@ def _check_alike(objective: Entropy, tables: Sequence[PartTable]) -> None:
             )
 
 
-def _counted(objective: Entropy, stages: Sequence[PartTable]) -> range:
+def counted_stages(objective: Entropy, stages: Sequence[PartTable]) -> range:
     """Which of the stages count in the evenness of depths.
 
     Raises ``IllegalArchitecture`` where that depends on which kind of block a stage takes.
@@ -184,7 +223,7 @@ def _counted(objective: Entropy, stages: Sequence[PartTable]) -> range:
     return counted.pop()
 
 
-def _level(objective: Entropy, tables: Sequence[PartTable]) -> FloatArray:
+def level_of(objective: Entropy, tables: Sequence[PartTable]) -> FloatArray:
     """log(r^2 c) for every width the last of these parts can end with."""
     squeezed = objective.squeezed_resolution and any(table.squeezed for table in tables)
     positions = 1 if squeezed else tables[-1].positions
@@ -196,7 +235,7 @@ def _kind(table: PartTable) -> str:
     return " or ".join(table.kinds)
 
 
-def _level_ends(tables: Sequence[PartTable]) -> list[int]:
+def table_level_ends(tables: Sequence[PartTable]) -> list[int]:
     """Parts after which the map gets smaller, and the last before the head."""
     body = tables[:-1]
     ends = [i for i, (a, b) in enumerate(pairwise(body)) if a.positions != b.positions]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..architecture import Architecture
+from ..data.fits import check_fits
 from ..errors import UserError
 from ..files import write_atomically
 from ..report.training import write_report
@@ -134,24 +135,6 @@ def resume(
         )
     on_start(folder)
     return _train(folder, job, data, on_epoch)
-
-
-def check_fits(architecture: Architecture, data: Data) -> None:
-    """Raise ``UserError`` where the network cannot read the pictures or tell the classes apart."""
-    given, taken = "x".join(map(str, data.shape)), "x".join(map(str, architecture.input))
-    if architecture.input != data.shape:
-        raise UserError(
-            f"{data.name} gives pictures of {given} and the network takes {taken}; say"
-            f" --input {given}, or design a network with it"
-        )
-    output = architecture.trace().output.shape
-    classes = len(data.classes)
-    if output.size or output.channels != classes:
-        gives = "x".join(map(str, (output.channels, *output.size)))
-        raise UserError(
-            f"{data.name} has {classes} classes and the network gives {gives}; say"
-            f" --classes {classes}"
-        )
 
 
 def weights_path(given: str | Path, runs: str | Path = "runs") -> Path:
