@@ -12,6 +12,8 @@ from html.parser import HTMLParser
 from itertools import product
 from pathlib import Path
 from random import Random
+from time import perf_counter
+from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -41,7 +43,7 @@ from archsearch.report.search_text import SearchState, state_line, state_lines, 
 from archsearch.search.setup import Setup, as_json, new_record
 from archsearch.serialization import key, to_json, to_pretty_json
 from archsearch.space import Choice, Pick, Point, SearchSpace
-from archsearch.trials import Goal, State, Trial
+from archsearch.trials import Goal, History, State, Trial
 
 ACCURACY = Goal("accuracy")
 MACS = Goal("macs", higher_is_better=False, known=True)
@@ -219,6 +221,25 @@ def test_elsewhere_a_line_comes_now_and_then() -> None:
     with SearchView(quiet=True, stream=stream) as view:
         view.update(state())
     assert stream.getvalue().count("\n") == 3
+
+
+def test_a_view_follows_a_search_and_tells_of_its_end() -> None:
+    """What was known when it began does not count for the pace; the end is told at once."""
+    trials, stream = measured(40), io.StringIO()
+    search: Any = SimpleNamespace(
+        history=History(PAIR, trials[:10]), limit=40, started=perf_counter() - 60, done=False
+    )
+    with SearchView(stream=stream, clock=lambda: 0.0) as view:
+        view(search)
+        for trial in trials[10:]:
+            search.history.tell(replace(trial, number=search.history.ask(trial.point, trial.key)))
+            search.done = len(search.history.trials) == 40
+            view(search)
+    first, last = stream.getvalue().splitlines()
+    assert first.startswith("10/40 trials")
+    assert "a minute" not in first
+    assert last.startswith("40/40 trials")
+    assert re.search(r"  (29\.\d|30) a minute", last)
 
 
 def test_the_summary_tells_front_failures_and_what_next() -> None:
@@ -662,3 +683,29 @@ def test_a_space_that_changed_since_is_refused(run: Path) -> None:
     (run / NAME).write_bytes((run / NAME).read_bytes().split(b"\n")[0] + b"\n")
     with pytest.raises(UserError, match="no trial has come back"):
         picked(run, "1")
+
+
+# -- tables --------------------------------------------------------------------------------------
+def test_rows_of_a_table_are_told_by_their_choices(tmp_path: Path) -> None:
+    """They cannot be built, so that nobody is sent to export one."""
+    from archsearch.tabular import read_benchmark
+
+    codes = [f"{a}{b}" for a in "xyz" for b in "xyz"]
+    lines = [f"{code},{50 + i},{1000 * (9 - i)}" for i, code in enumerate(codes)]
+    (tmp_path / "table.csv").write_text("\n".join(["arch,top1,flops", *lines]))
+    table = read_benchmark(tmp_path / "table.csv")
+    rows = table.members({})
+    drawn = list(rows.listed() or ())
+    goals = (Goal("top1"), MACS)
+    values = [(50.0 + i, 1000.0 * (9 - i)) for i in range(9)]
+    trials = [
+        Trial(i, point, rows.key(point), "finished", own)
+        for i, (point, own) in enumerate(zip(drawn, values, strict=True))
+    ]
+    write_search_report(tmp_path, RECORD, goals, trials, rows)
+    page = (tmp_path / "report.html").read_text()
+    assert "archsearch export" not in page
+    assert "<dt>head.x1</dt><dd><code>z</code></dd>" in page
+    text = "\n".join(summary_lines(tmp_path, Tally(goals, trials), rows))
+    assert "archsearch resume" in text
+    assert "archsearch export" not in text

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from html import escape
 
-from ..errors import ArchsearchError
-from ..space import Point, SearchSpace
 from ..trials import Trial
 from .html import printable, stage_table, terms, wide
 from .picture import network_picture
+from .search_built import built_stages
 from .search_cloud import Cloud
 from .search_front import anchor
 from .search_text import spread
 from .search_words import STATES, best_trials, named_values
-from .stages import stage_rows
 
 MOST_SHOWN = 24
 """Networks whose stages are on the page."""
@@ -68,12 +65,13 @@ def _panel(cloud: Cloud, trial: Trial, folder: str, name: str, first: bool) -> s
     told = named_values(cloud.axes, trial)
     if trial.state == "stopped":
         told += f", {STATES['stopped']}"
-    drawn = _built(cloud.members.space, trial.point)
+    rows = built_stages(cloud.members.space, trial.point)
     note = f"key {escape(printable(trial.key))}"
-    if drawn is None:
+    if rows is None:
         texts = cloud.members.texts(trial.point)
         drawn = terms({name: printable(text) for name, text in texts.items()})
     else:
+        drawn = wide(network_picture(rows)) + wide(stage_table(rows))
         command = f"archsearch export {shlex.quote(folder)} --pick {trial.number}"
         note += f"; <code>{escape(printable(command))}</code>"
     return (
@@ -81,14 +79,3 @@ def _panel(cloud: Cloud, trial: Trial, folder: str, name: str, first: bool) -> s
         f"<h3>{escape(called)} <span>{escape(told)}</span></h3>"
         f'{drawn}<p class="note">{note}</p></div>'
     )
-
-
-@lru_cache(maxsize=512)
-def _built(space: SearchSpace, point: Point) -> str | None:
-    """A network as picture and stage table; None where none can be built (a row of a table). Kept,
-    as a report is written again and again while a search runs."""
-    try:
-        rows = stage_rows(space.build(point))
-    except (ArchsearchError, NotImplementedError):
-        return None
-    return wide(network_picture(rows)) + wide(stage_table(rows))

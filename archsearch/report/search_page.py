@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -251,9 +250,9 @@ def _failures(tally: Tally) -> str:
 def _origin(record: Mapping[str, Any]) -> dict[str, str]:
     """Command, settings and versions as texts; what was left open is left out."""
     setup = dict(record.get("setup", {}))
-    for name, what in (("starts", "designed networks"), ("references", "networks")):
+    for name, what in (("starts", "designed network"), ("references", "network")):
         if setup.get(name):
-            setup[name] = f"{len(setup[name])} {what}"
+            setup[name] = counted(len(setup[name]), what)
     plain = {
         "command": shlex.join(record.get("command", ())) or "from Python",
         "made": record.get("created"),
@@ -261,9 +260,14 @@ def _origin(record: Mapping[str, Any]) -> dict[str, str]:
         **{name.replace("_", " "): value for name, value in setup.items()},
         **record.get("versions", {}),
     }
-    texts = {
-        name: value if isinstance(value, str) else json.dumps(value)
-        for name, value in plain.items()
-        if value not in (None, "", [], (), {})
-    }
-    return {printable(name): printable(text) for name, text in texts.items()}
+    texts = {name: _text(value) for name, value in plain.items()}
+    return {printable(name): printable(text) for name, text in texts.items() if text}
+
+
+def _text(value: Any) -> str:
+    """JSON data in words; nothing for what was left open."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {text}" for name, own in value.items() if (text := _text(own)))
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_text, value))
+    return "" if value is None else str(value)

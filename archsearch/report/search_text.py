@@ -10,6 +10,7 @@ from pathlib import Path
 from ..members import Members
 from ..trials import Trial
 from .numbers import cost_label, exact, short
+from .search_built import built_stages
 from .search_tally import Tally
 from .search_words import (
     STATES,
@@ -101,7 +102,7 @@ def summary_lines(
         lines += [f"{more:,} more are in front.csv"] if more > 0 else []
     if tally.reasons:
         lines += ["", "failures:", *failure_lines(tally)]
-    return [*lines, "", *_next(folder, bool(tally.front))]
+    return [*lines, "", *_next(folder, tally, members)]
 
 
 def trial_table(tally: Tally, trials: Sequence[Trial], members: Members) -> str:
@@ -179,12 +180,15 @@ def _came_of(tally: Tally, trial: Trial) -> str:
     return f"trial {trial.number}: {named_values(tally.goals, trial)}{early}"
 
 
-def _next(folder: str | Path, found: bool) -> list[str]:
-    run = shlex.quote(str(folder))
-    if not found:
+def _next(folder: str | Path, tally: Tally, members: Members) -> list[str]:
+    """Where everything is, and what to do with it."""
+    if not tally.front:
         return [f"{folder}: nothing was found; report.html tells why candidates failed"]
+    run = shlex.quote(str(folder))
+    more = [f"archsearch resume {run} --trials N"]
+    if built_stages(members.space, tally.front[0].point) is not None:
+        more = [f"archsearch export {run} --best", f"archsearch train {run}", *more]
     return [
         f"{folder}: report.html shows the search, front.csv and ledger.jsonl hold it",
-        f"next: archsearch export {run} --best; archsearch train {run};"
-        f" archsearch resume {run} --trials N",
+        f"next: {'; '.join(more)}",
     ]
