@@ -3,21 +3,21 @@
     python benchmarks/ledger.py
 
 Records are of random members of the space `mobile`, with two goals and three metrics. A writer
-is killed (SIGKILL) at random moments while it adds records, one ledger through all kills; what it
-acknowledged, by a line on a pipe after the call returned, must be there afterwards. Damage is done
+is killed (SIGKILL) at random moments while it adds records, five times one ledger; what it
+acknowledged, by a word on a pipe after the call returned, must be there afterwards. Damage is done
 to every byte of the last three records; then ten more records are added.
 """
 
 from __future__ import annotations
 
 import argparse
-import signal
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
 
@@ -46,6 +46,14 @@ RECORDS = 100_000
 BATCH = 256
 DURABLE = 500
 KILLS = 50
+ONE_LEDGER = 5
+"""Kills that one ledger sees, one after another."""
+
+MOMENTS = 0.3
+"""Seconds from a writer's first record within which it is killed."""
+
+processes = get_context("forkserver")
+
 MEMBERS = 5_000
 """Different members that the records of a large ledger are of."""
 
@@ -118,15 +126,16 @@ def speeds(folder: Path) -> Iterator[Speed]:
 
 
 # -- killed ----------------------------------------------------------------------------------------
-def write_for_ever(path: Path, first: int, size: int, durable: bool) -> None:
-    """Add records and say so, until killed: a line before and one after each call."""
-    some = records(1_000)
+def write_for_ever(
+    path: Path, one: Record, first: int, size: int, durable: bool, say: Connection
+) -> None:
+    """Add records and say so, until killed: how many there will be, and how many there are."""
     with Ledger(path) as ledger:
         for number in range(first, 10**9, size):
-            batch = [some[i % len(some)]._replace(number=i) for i in range(number, number + size)]
-            print("begin", number, flush=True)
+            batch = [one._replace(number=i) for i in range(number, number + size)]
+            say.send(("begin", number + size))
             ledger.append(batch, durable)
-            print("done", number + size, flush=True)
+            say.send(("done", number + size))
 
 
 @dataclass
@@ -138,37 +147,47 @@ class Killed:
     wrong: int = 0
     damaged: int = 0
 
-    def kill(self, path: Path, size: int, durable: bool, rng: Random) -> None:
+    def kill(self, path: Path, one: Record, size: int, durable: bool, rng: Random) -> None:
         first = len(read(path).records)
-        command = [sys.executable, __file__, "--write", *map(str, (path, first, size, durable))]
-        with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            said = [process.stdout.readline()]
-            time.sleep(rng.uniform(0, 0.3))
-            process.send_signal(signal.SIGKILL)
-            said += process.stdout.read().splitlines(keepends=True)
-        lines = [line.split() for line in said if line.endswith(b"\n")]
-        done = max([int(n) for word, n in lines if word == b"done"], default=first)
+        said, say = processes.Pipe(duplex=False)
+        process = processes.Process(
+            target=write_for_ever, args=(path, one, first, size, durable, say)
+        )
+        process.start()
+        say.close()
+        told, last = first, ("", first)
+        with suppress(EOFError):
+            last = said.recv()
+            moment = time.monotonic() + rng.uniform(0, MOMENTS)
+            while True:
+                if process.is_alive() and time.monotonic() >= moment:
+                    process.kill()
+                last = said.recv()
+                told = last[1] if last[0] == "done" else told
+        process.join()
+        said.close()
         contents = read(path)
         found = [record.number for record in contents.records]
         self.kills += 1
-        self.inside += lines[-1][0] == b"begin"
-        self.acknowledged = done
-        self.lost += len(set(range(done)) - set(found))
+        self.inside += last[0] == "begin"
+        self.acknowledged += told - first
+        self.lost += len(set(range(first, told)) - set(found))
         self.wrong += sum(a != b for a, b in zip(found, range(len(found)), strict=True))
-        self.damaged = len(contents.damage)
+        self.damaged += len(contents.damage)
 
 
 def kills(folder: Path) -> Iterator[list[str]]:
-    rng = Random(0)
+    rng, (one,) = Random(0), records(1)
     for what, size, durable in (
         ("trained, one at a time", 1, True),
         (f"cheap, {BATCH} at a time", BATCH, False),
     ):
-        path, killed = folder / f"killed-{size}.jsonl", Killed()
-        create(path, HEADER)
-        for _ in range(KILLS):
-            killed.kill(path, size, durable, rng)
+        killed = Killed()
+        for i in range(KILLS):
+            path = folder / f"killed-{size}-{i // ONE_LEDGER}.jsonl"
+            if not path.exists():
+                create(path, HEADER)
+            killed.kill(path, one, size, durable, rng)
         yield [
             what,
             str(killed.kills),
@@ -229,12 +248,8 @@ def damage(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", nargs=4, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help="where to write (default: a temporary folder)")
     args = parser.parse_args()
-    if args.write:
-        path, first, size, durable = args.write
-        write_for_ever(Path(path), int(first), int(size), durable == "True")
     with tempfile.TemporaryDirectory(dir=args.folder) as temporary:
         folder = Path(temporary)
         print_table(

@@ -40,7 +40,7 @@ class Optimum:
         peak = min(self.peak, limits.get(PEAK, inf))
         tables: Sequence[PartTable] = self._tables
         if PEAK in limits:
-            tables = [within_peak(table, peak) for table in self._peaked]
+            tables = [within_peak(table, peak) for table in self.peaked]
         budgets = dict(self.limits)
         for name, limit in limits.items():
             if name != PEAK:
@@ -54,7 +54,8 @@ class Optimum:
         return [problem.point(candidate.assignment) for candidate in solution.solutions]
 
     @cached_property
-    def _peaked(self) -> list[PartTable]:
+    def peaked(self) -> list[PartTable]:
+        """The tables with the peak memory of every choice."""
         return tabulate(self.space, peaks=True)
 
 

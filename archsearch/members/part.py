@@ -103,4 +103,4 @@ def _json_of(kind: str, part: StageSpace, pick: Pick) -> str:
     block: Block = fill(part.block, pick.mapping)
     whole = json.loads(to_json(Architecture(None, (stage,), block)))
     own = whole["stages"][0] if kind == "stages" else whole["head"]
-    return json.dumps(own, sort_keys=True, separators=(",", ":"))
+    return json.dumps(own, separators=(",", ":"))  # its keys stay sorted

@@ -93,7 +93,7 @@ class SpaceMembers:
         """A limit in the unit of what is summed up, with room for rounding."""
         if cost in self._devices:
             return self._devices[cost].microseconds(limit) * (1 + ROUNDING / 2)
-        return floor(limit) + HALF
+        return floor(limit) + HALF if limit < inf else limit
 
     def _first(self) -> Point:
         """Some member; raises ``InfeasibleBudget`` where there is none."""
@@ -269,20 +269,21 @@ class SpaceMembers:
         found = self._counts(Candidates(rows, depths))
         costs = {name: values.astype(np.float64) for name, values in found.items()}
         if self._peaks:
-            costs[PEAK] = self._peak(rows, depths)
+            costs[PEAK] = self._peak(entries)
         for name, device in self._devices.items():
             sums = values_of(device.sum, self._parts, entries)
             costs[name] = np.array([device.told(each) for each in sums.tolist()])
         return costs
 
-    def _peak(self, rows: IntArray, depths: IntArray) -> FloatArray:
-        peak = np.zeros(len(rows))
-        state = np.zeros(len(rows), np.int64)
-        for i, part in enumerate(self._parts):
-            opening, repeated = part.table.opening_peak, part.table.repeated_peak
+    def _peak(self, entries: IntArray) -> FloatArray:
+        peak = np.zeros(len(entries))
+        state = np.zeros(len(entries), np.int64)
+        own = [part.table for part in self._parts] if self._peaks else self._optimum.peaked
+        for i, (part, table) in enumerate(zip(self._parts, own, strict=True)):
+            opening, repeated = table.opening_peak, table.repeated_peak
             assert opening is not None and repeated is not None
-            row = rows[:, i]
-            further = np.where(depths[:, i] > 1, repeated[row], 0)
+            row, place = np.divmod(entries[:, i], len(part.depths))
+            further = np.where(part.depths[place] > 1, repeated[row], 0)
             peak = np.maximum(peak, np.maximum(opening[state, row], further))
             state = part.state[row]
         return peak
@@ -311,19 +312,26 @@ class SpaceMembers:
         self, total: Terms, count: int = 1, limits: Mapping[str, float] | None = None
     ) -> list[Point]:
         """The members with the largest sum. Of a space that is ``listed`` these are exactly the
-        best; of a larger one the first is, and the others are the best of those met on the way to
-        it and of its neighbours."""
+        best; of a larger one the first is, unless that takes more than ``optimum.SECONDS``, and the
+        others are the best of those met on the way to it and of its neighbours. Raises
+        ``UserError`` for a limit on a cost that is not known here."""
         limits = dict(limits or {})
+        for name in limits:
+            if name not in (*ADDITIVE, PEAK, *self._devices):
+                known = suggestion(name, (*ADDITIVE, PEAK, *self._devices))
+                raise UserError(
+                    f"no cost of space {self._space.name} is named {name[:60]}; {known}"
+                )
         points = self.listed()
         if points is not None and self._entries_listed is not None:
             entries = self._entries_listed
         else:
             most = {name: self._most(name, limit) for name, limit in limits.items()}
-            found = self._optimum.found(total, count, most)
+            found = [self._entries(p) for p in self._optimum.found(total, count, most)]
             if count == 1 or not found:
-                return found
-            around = [*found, *self.neighbours(found[0])]
-            entries = self._different(np.array([self._entries(point) for point in around]))
+                return [self._point(own) for own in found]
+            near = self.neighbours(self._point(found[0]))
+            entries = self._different(np.array([*found, *map(self._entries, near)]))
             points = self._points(entries)
         values = values_of(total, self._parts, entries)
         values[~self._within(entries, limits)] = np.nan
@@ -336,8 +344,11 @@ class SpaceMembers:
         if not limits:
             return keep
         costs = self._costs(entries)
+        if PEAK in limits and not self._peaks:
+            costs[PEAK] = self._peak(entries)
         for name, limit in limits.items():
-            keep &= costs[name] <= limit
+            least = name in self._devices and Budget(name, 1).is_floor
+            keep &= costs[name] >= limit if least else costs[name] <= limit
         return keep
 
     # -- points and entries --------------------------------------------------------------------

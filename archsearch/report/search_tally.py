@@ -24,8 +24,8 @@ class Reason:
 class Tally:
     """Counts by state, the best trial of every goal, and the trials that no other dominates.
 
-    Trials that were stopped early count with the values they had by then. Of the best the first one
-    stays; of trials with equal values the front has all.
+    Trials that were stopped early are counted alone: what they would have come to nobody knows. Of
+    the best the first one stays; of trials with equal values the front has all.
     """
 
     def __init__(self, goals: Sequence[Goal], trials: Iterable[Trial] = ()) -> None:
@@ -61,6 +61,8 @@ class Tally:
         if not trial.values:
             kind = re.sub(r"\d+(\.\d+)?", "#", trial.reason)
             self.reasons.setdefault(kind, Reason(trial.reason, [])).numbers.append(trial.number)
+            return False
+        if trial.state == "stopped":
             return False
         losses = self.losses(trial.values)
         for i, own in enumerate(losses):

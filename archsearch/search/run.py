@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from time import monotonic
@@ -169,7 +170,6 @@ def resume_search(
     record, setup = read_record(folder)
     if trials is not None:
         setup = replace(setup, trials=trials)
-        write_atomically(folder / RECORD, as_json(record | {"setup": setup.as_dict()}))
     problem = problem_of(setup, lambda kept: place_of(folder, kept))
     on_start(folder)
     return _run(folder, setup, problem, machines or Machines(), watch)
@@ -225,6 +225,9 @@ def _run(
         contents = read(folder / LEDGER)
         if told := contents.header.difference(header):
             raise BadFile(f"{folder}: not the search that began here: {told}; put it back")
+        record, known = read_record(folder)
+        if setup != known:
+            write_atomically(folder / RECORD, as_json(record | {"setup": setup.as_dict()}))
         members = problem.members
         history = History(header.goals, trials_of(contents.records, members, contents.header))
         names = {name: -1 - i for i, (name, _) in enumerate(setup.references)}
@@ -248,8 +251,11 @@ def _run(
             )
             try:
                 _drive(found, folder, setup, machines, interrupt, keeper)
-            finally:
-                keeper.write(found)
+            except BaseException:
+                with suppress(UserError):  # what stopped the search is told, not what it led to
+                    keeper.write(found)
+                raise
+            keeper.write(found)
         state = STOPPED if interrupt.asked and not found.done else FINISHED
         return keeper.finish(found, state)
 
@@ -346,7 +352,16 @@ class _Keeper:
         write_atomically(self.folder / REFERENCES, json.dumps(own, indent=2) + "\n")
 
     def write(self, found: Search) -> None:
-        """The best network, its code, and the report."""
+        """The best network, its code, and the report; raises ``UserError``."""
+        try:
+            self._write(found)
+        except OSError as error:
+            raise UserError(
+                f"{self.folder}: its report cannot be written ({error.strerror}); free some space,"
+                " then resume: what was recorded is kept"
+            ) from None
+
+    def _write(self, found: Search) -> None:
         self._count(found)
         history = found.history
         best = next(iter(self.tally.best), None)
