@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from random import Random
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +35,6 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-NUG = True
-QUANT = 0.5
 NEARBY = 5
 """Of how many of the best networks all neighbours are judged."""
 
@@ -45,6 +43,9 @@ STRAY = 64
 
 ROOM = 0.5
 """How far above the best value saturation lies, in distances of best from median."""
+
+BEYOND = 1.0
+"""How far beyond the worst seen the hypervolume is counted from, in ranges of what was seen."""
 
 RELEARN = 1.2
 """Variances are learnt anew when there are so many times more trials."""
@@ -60,8 +61,8 @@ class _View:
     """The members as the model sees them; ``listed`` and ``encoded`` where there is a list."""
 
     def __init__(self, members: Members) -> None:
-        self.features = Features(members.space)
         self.listed = members.listed()
+        self.features = Features(members.space, pairs=self.listed is None)
         self.place: dict[str, int] = {}
         if self.listed is not None:
             self.costs = members.costs(self.listed)
@@ -76,7 +77,14 @@ class _View:
         return self.features.encode(points)
 
 
-_view = lru_cache(maxsize=4)(_View)
+_VIEWS: WeakKeyDictionary[Members, _View] = WeakKeyDictionary()
+
+
+def _view(members: Members) -> _View:
+    """Made once for all searches of the same members: they do not change."""
+    if members not in _VIEWS:
+        _VIEWS[members] = _View(members)
+    return _VIEWS[members]
 
 
 class _Seen:
@@ -99,7 +107,7 @@ class _Seen:
         trials = history.trials[self._read :]
         self._read = len(history.trials)
         good = np.isfinite(losses).all(axis=1)
-        points = [trial.point for trial, fine in zip(trials, good, strict=True) if fine]
+        points = [trials[i].point for i in np.flatnonzero(good).tolist()]
         if points:
             self.points += points
             self.rows = self.rows.joined(self.view.encode(members, points))
@@ -137,10 +145,13 @@ def spread(losses: FloatArray, most: int) -> IntArray:
 
 
 def saturating(values: FloatArray) -> Warp:
-    """What saves half of the distance to the best possible value counts alike everywhere; how far
-    that value is follows from those of the better half."""
+    """Towards a best possible value, what saves half of the distance to it counts alike everywhere.
+
+    How far it is follows from the better half of the values. (By the largest evidence it would be
+    the best value itself, whose density there has no bound.)
+    """
     best = float(values.max())
-    room = ROOM * (best - float(np.quantile(values, QUANT)))
+    room = ROOM * (best - float(np.median(values)))
     return Warp(1, best + room) if room > 0 else Warp(1)
 
 
@@ -157,11 +168,11 @@ class _Judge:
         self.pool: dict[str, Point] = {}
 
     def best(self) -> Iterator[Point]:
-        """The member most worth asking for; then, if that one was asked for, the next."""
+        """The member most worth asking for, then, as if that one was out, the next, and so on."""
         while True:
             models = self._models()
             if self.view.listed is None:
-                points = self._found(models)
+                points: Sequence[Point] = self._found(models)
                 networks, costs = self.view.features.encode(points), self.members.costs(points)
                 new = np.ones(len(points), np.bool_)
             else:
@@ -218,16 +229,16 @@ class _Judge:
             else:
                 process, warp = model
                 mean, variance = process.predict(networks)
-                values.append(
-                    Believed(warp, mean, np.sqrt(variance + (process.noise if NUG else 0)))
-                )
+                values.append(Believed(warp, mean, np.sqrt(variance)))
         seen = -self.seen.losses
         if len(values) == 1:
-            return values[0].worth(float(seen.max()))
-        reference = seen.min(axis=0)
+            return values[0].worth()
+        # beyond the worst seen, so that the ends of the front are worth asking for
+        reference = seen.min(axis=0) - BEYOND * (seen.max(axis=0) - seen.min(axis=0))
         if len(values) > 2:
             return scalarised(values, seen, reference, self.generator)
-        return expected_hypervolume(*values, seen[pareto_front(-seen)], reference)
+        front = seen[pareto_front(-seen)]
+        return expected_hypervolume(values[0], values[1], front, reference)
 
     def _found(self, models: Sequence[tuple[Process, Warp] | None]) -> list[Point]:
         """Members to judge in a space that is too large to list: the best of sums drawn from what
@@ -247,21 +258,17 @@ class _Judge:
             process = sums[int(self.generator.integers(len(sums)))]
             weights = process.weights() if draw == 0 else process.sample(self.generator)
             total = self.view.features.sum(weights)
-            yield from self.members.best(total, 1, self._limits())
+            yield from self.members.best(total, 1, self._limits(models))
 
-    def _limits(self) -> dict[str, float]:
+    def _limits(self, models: Sequence[tuple[Process, Warp] | None]) -> dict[str, float]:
         """Limits for costs that are goals to be made small: anywhere between what the front has."""
         limits = {}
-        front = pareto_front(self.seen.losses)
-        for i, goal in enumerate(self.history.goals):
-            if goal.known and not goal.higher_is_better:
-                least, most = np.log(np.maximum(self._span(front, i), 1.0))
+        front = self.seen.losses[pareto_front(self.seen.losses)]
+        for i, (goal, model) in enumerate(zip(self.history.goals, models, strict=True)):
+            if model is None and not goal.higher_is_better:
+                least, most = np.log(np.maximum([front[:, i].min(), front[:, i].max()], 1.0))
                 limits[goal.name] = float(np.exp(self.generator.uniform(least, most)))
         return limits
-
-    def _span(self, front: IntArray, goal: int) -> FloatArray:
-        own = self.seen.losses[front, goal]
-        return np.array([own.min(), own.max()])
 
     def _near(self) -> Iterator[Point]:
         if self.pool:
@@ -279,12 +286,14 @@ class _Judge:
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A Gaussian process over single choices, pairs, and networks as a whole, its variances learnt.
+    """A Gaussian process over single choices, pairs of them where a program needs these, and
+    networks as a whole, its variances learnt.
 
-    The first ``start`` networks are random. Each further one is that of the largest expected
-    improvement, in hypervolume where there are two goals; with more goals, that of the largest draw
-    in a random direction. Candidates that are out count as if they came back as expected. In a
-    space too large to list, ``draws`` sums are maximised for every candidate.
+    The first ``start`` networks are random. Each further one is that of the largest upper
+    confidence bound; of the largest expected gain in hypervolume, where there are two goals; with
+    more, of the largest draw in a random direction. Candidates that are out count as if they came
+    back as expected. In a space too large to list, ``draws`` sums are maximised for every
+    candidate.
     """
 
     start: int = 5

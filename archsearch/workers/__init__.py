@@ -33,7 +33,8 @@ class Workers(Protocol):
     that raises, hangs or brings its process down, as a failed one with the reason. Only tasks that
     are still out at ``close`` do not come back.
 
-    Made ready, or refused with a ``UserError``, by the time the constructor returns.
+    Made ready, or refused with a ``UserError``, by the time the constructor returns; where workers
+    start later, ``outcomes`` raises it.
     """
 
     @property

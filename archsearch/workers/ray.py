@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import logging
 import math
 import os
 import pickle
@@ -35,6 +36,8 @@ from . import Limits
 from .candidate import short
 from .isolation import PACKAGE, TIMES
 from .processes import kill_group
+
+LOG = logging.getLogger(__name__)
 
 REACHED_WITHIN = 15.0
 """Seconds after which a cluster that makes Ray complain is given up."""
@@ -91,7 +94,8 @@ def connected(
             except Exception as error:
                 raise _unreachable(address, str(error)) from error
             try:
-                yield local
+                with _silence():
+                    yield local
             finally:
                 ray.shutdown()
     finally:
@@ -156,6 +160,21 @@ def _own_signals() -> Iterator[None]:
         signal.signal(signal.SIGTERM, handler)
 
 
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Ray prints on standard output, which is the search's, what becomes of its processes. What of
+    that concerns a candidate is in its outcome; all of it is in the log of this module."""
+    from ray._private import worker
+
+    inside: Any = worker
+    before = getattr(inside, "print_to_stdstream", None)
+    inside.print_to_stdstream = lambda data, *_, **__: LOG.debug("Ray: %s", data.get("lines"))
+    try:
+        yield
+    finally:
+        inside.print_to_stdstream = before
+
+
 def _reach(address: str) -> None:
     """Raise ``UserError`` unless a Ray answers at the address. Ray itself tries for minutes and
     then ends the process; so a process of its own tries first."""
@@ -168,8 +187,10 @@ def _reach(address: str) -> None:
         try:
             with socket.create_connection((host.strip("[]"), int(port)), 5):
                 pass
-        except (OSError, ValueError) as error:
-            raise _unreachable(address, getattr(error, "strerror", "") or str(error)) from error
+        except ValueError:
+            raise UserError(f"{address}: no address of a Ray cluster; give HOST:PORT") from None
+        except OSError as error:
+            raise _unreachable(address, error.strerror or str(error)) from error
     code = "import ray, sys; ray.init(sys.argv[1], log_to_driver=False); ray.shutdown()"
     began = time.monotonic()
     with tempfile.TemporaryFile() as said:
@@ -200,7 +221,7 @@ def _complaint(text: str) -> str:
     """What went wrong, by what Ray says while it goes on trying; empty where nothing did."""
     if "auth" in text.lower():
         return "it wants a token that it was not given"
-    if "Failed to connect" in text or "Error" in text:
+    if "Failed to" in text or "Error" in text:
         return "what listens there does not answer as Ray"
     return ""
 

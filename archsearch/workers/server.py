@@ -114,7 +114,7 @@ def _ending_with(socket: int):  # type: ignore[no-untyped-def]
 
     def watch() -> None:
         poll = select.poll()
-        poll.register(socket, select.POLLRDHUP)
+        poll.register(socket, getattr(select, "POLLRDHUP", select.POLLHUP))
         while not done.is_set():
             if poll.poll(TICK * 1000):
                 os._exit(1)

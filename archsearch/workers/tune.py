@@ -35,17 +35,24 @@ QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_GLOBAL_CHECKPOINT_S": "100000",  # the ledger remembers
     "TUNE_WARN_THRESHOLD_S": "100",
+    "TUNE_MAX_PENDING_TRIALS_PG": "16",  # workers that start side by side
     "RAY_AIR_NEW_OUTPUT": "0",
 }
 """What Tune reads from the environment."""
 
-STOPS_WITHIN = 30.0
+GATHERS_WITHIN = 20.0
+"""Seconds that the first workers wait for each other. Tune gives a candidate whose worker is still
+starting to one that is free, and drops the other: without this, where candidates take no longer
+than workers take to start, all of them would go to the first."""
+
+STOPS_WITHIN = 60.0
 """Seconds that Tune gets to end."""
 
 
 class TuneWorkers:
     """Slots on Ray, driven by Ray Tune: ``count`` candidates at a time, each with ``cpus`` and
-    ``gpus``; without a count, as many as the cluster has room for.
+    ``gpus``; without a count, as many as the cluster has room for. Where a cluster has more room
+    than the count, one more may run.
 
     ``scheduler`` is "asha" (asynchronous successive halving: Li et al. 2020), which stops a
     candidate whose ``metric`` after 1, ``reduction``, ``reduction`` squared ... of ``epochs``
@@ -97,6 +104,7 @@ class TuneWorkers:
                 connected(address, cpus=wanted, store=OBJECT_STORE + 2 * len(data))
             )
             share = 1 / count if local and count else None
+            self._gate = _gate()
             chosen = _scheduler(scheduler, epochs, reduction, metric, higher_is_better)
             tuner = self._tuner(data, limits or Limits(), share, chosen, callbacks, folder)
             self._thread = threading.Thread(target=self._tune, args=(tuner,), daemon=True)
@@ -107,8 +115,12 @@ class TuneWorkers:
 
     @property
     def slots(self) -> int:
-        if self._count is not None:
-            return self._count
+        """One more than run: Tune keeps a worker whose candidate ends while another one waits."""
+        return 1 + (self._count or self._room)
+
+    @property
+    def _room(self) -> int:
+        """How many candidates the cluster has room for now."""
         import ray
 
         has: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
@@ -117,6 +129,7 @@ class TuneWorkers:
 
     def submit(self, task: Task) -> None:
         self._out += 1
+        self._gate.expect.remote(min(self._out, self._room))
         self._tasks.put(task)
 
     def outcomes(self, timeout: float | None = None) -> list[Outcome]:
@@ -137,6 +150,11 @@ class TuneWorkers:
     def close(self) -> None:
         self._closing.set()
         if self._thread is not None:
+            import ray
+
+            with contextlib.suppress(ray.exceptions.RayError):
+                for worker in ray.get(self._gate.workers.remote(), timeout=2):
+                    ray.kill(worker)  # or Tune would wait for their candidates
             self._thread.join(STOPS_WITHIN)
         self._stack.close()
 
@@ -179,6 +197,7 @@ class TuneWorkers:
                 limits=(limits.seconds, limits.memory_bytes),
                 share=share,
                 path=tuple(sys.path),
+                gate=self._gate,
             ),
             {"cpu": self._cpus, "gpu": self._gpus},
         )
@@ -195,7 +214,7 @@ class TuneWorkers:
         return tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=_searcher(self._tasks, self._outcomes, self._count, closing),
+                search_alg=_searcher(self._tasks, self._outcomes, closing),
                 scheduler=scheduler,
                 num_samples=-1,
                 reuse_actors=True,
@@ -268,7 +287,6 @@ def _scheduler(
 def _searcher(
     tasks: queue.SimpleQueue[Task],
     outcomes: queue.SimpleQueue[Outcome | BaseException],
-    count: int | None,
     closing: threading.Event,
 ) -> Any:
     """Tune's side of asking and telling; it runs in Tune's thread."""
@@ -283,8 +301,6 @@ def _searcher(
         def suggest(self, trial_id: str) -> Any:
             if closing.is_set():
                 return Searcher.FINISHED
-            if count is not None and len(self.out) >= count:
-                return None
             try:
                 task = tasks.get_nowait()
             except queue.Empty:
@@ -325,8 +341,36 @@ def _outcome(number: int, result: dict[str, Any] | None, error: bool) -> Outcome
     return Outcome(number, "stopped", row, seconds=seconds, worker=result["worker"])
 
 
+def _gate() -> Any:
+    """Where the first workers wait until as many have come as there are candidates for."""
+    import ray
+
+    @ray.remote(num_cpus=0)
+    class Gate:
+        def __init__(self) -> None:
+            self.expected = 0
+            self.here: list[Any] = []
+
+        def expect(self, count: int) -> None:
+            self.expected = max(self.expected, count)
+
+        def come(self, worker: Any) -> bool:
+            self.here.append(worker)
+            return self.is_open()
+
+        def workers(self) -> list[Any]:
+            return self.here
+
+        def is_open(self) -> bool:
+            return len(self.here) >= self.expected
+
+    actor: Any = Gate
+    return actor.remote()
+
+
 def _trainable(cpus: float, gpus: float) -> Any:
     """Tune's side of a worker: a result for every report of a candidate, and one for its end."""
+    import ray
     from ray import tune
 
     class Candidate(tune.Trainable):
@@ -337,37 +381,43 @@ def _trainable(cpus: float, gpus: float) -> Any:
             limits: tuple[float | None, int | None],
             share: float | None,
             path: tuple[str, ...],
+            gate: Any,
         ) -> None:
             sys.path += [place for place in path if place not in sys.path]
             self.slot = slot(evaluation, limits, share, cpus, gpus)
-            self.refused = ""
-            try:
-                self.slot.start()
-            except UserError as error:
-                self.refused = str(error)
-            else:
-                self.begin(config)
-
-        def begin(self, config: dict[str, Any]) -> None:
-            self.slot.begin(Task(**config))
-            self.asked = False
+            self.gate = gate
+            self.task: Task | None = Task(**config)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self.slot.cancel()
-            self.begin(new_config)
+            self.task = Task(**new_config)
             return True
 
         def step(self) -> dict[str, Any]:
-            if self.refused:
-                return {"done": True, "refused": self.refused}
-            if self.asked:
+            if self.task is None:
                 self.slot.answer(True)
+            else:  # not before: a slow start leaves Tune with fewer workers than there is room for
+                try:
+                    self.slot.start()
+                except UserError as error:
+                    return {"done": True, "refused": str(error)}
+                self.gather()
+                self.slot.begin(self.task, reports=self.task.number >= 0)  # not a reference
+                self.task = None
             got = self.slot.next()
             if isinstance(got, Outcome):
                 plain = {**vars(got), "metrics": dict(got.metrics)}
                 return {**got.metrics, "done": True, "outcome": json.dumps(plain)}
-            self.asked = True
             return {**got, "row": json.dumps(got), "worker": self.slot.worker}
+
+        def gather(self) -> None:
+            gate, self.gate = self.gate, None
+            deadline = time.monotonic() + GATHERS_WITHIN
+            worker = ray.get_runtime_context().current_actor
+            here = gate and ray.get(gate.come.remote(worker))
+            while gate and not here and time.monotonic() < deadline:
+                time.sleep(0.1)
+                here = ray.get(gate.is_open.remote())
 
         def cleanup(self) -> None:
             self.slot.close()

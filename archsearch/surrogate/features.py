@@ -1,0 +1,194 @@
+"""Networks as features: the terms of a sum over their choices, and how far two networks are apart.
+
+The terms are those objectives are fitted with (``fit.coding``): single choices, pairs of one part,
+pairs of neighbouring parts. Beside each kind stands what its alike terms have in common: a choice
+of the same values tends to matter alike wherever it stands, and a few networks are enough to see
+it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..fit.coding import Coded, choices_of, code, coded_terms
+from ..fitted import FloatArray, Known, Sum, Term
+from ..space import Point, SearchSpace
+from ..tables import IntArray
+
+MOST_COLUMNS = 3_000
+"""Larger models leave out the pairs of neighbouring parts, then all pairs."""
+
+LADDER: tuple[tuple[int, tuple[str, ...] | None], ...] = ((2, None), (2, ()), (1, ()))
+"""Models from large to small: how many choices of a part together, and which of the part before
+with each (None: all)."""
+
+REACH = 0.5
+"""Which part of all choices must be unlike for networks as a whole to be 1/e alike."""
+
+
+@dataclass(frozen=True, eq=False)
+class Kind:
+    """Terms whose scores vary alike; those of one ``tie`` have the same scores, if they are of
+    different choices."""
+
+    ties: tuple[tuple[Coded, ...], ...]
+
+    @property
+    def scale(self) -> float:
+        """Makes the a priori variance of their sum about one."""
+        return float(sum(len(tie) for tie in self.ties) ** -0.5)
+
+    @property
+    def columns(self) -> int:
+        return sum(tie[0].columns for tie in self.ties)
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """Networks: ``columns`` of the terms, shape (networks, columns), and ``place`` (networks,
+    axes), the squared distance of which is the part of their choices that is unlike, in terms of
+    ``REACH``."""
+
+    columns: FloatArray
+    place: FloatArray
+
+    def __len__(self) -> int:
+        return len(self.columns)
+
+    def take(self, rows: Sequence[int] | IntArray) -> Encoded:
+        """Some of the networks."""
+        return Encoded(self.columns[rows], self.place[rows])
+
+    def joined(self, other: Encoded) -> Encoded:
+        """These networks, then the others."""
+        return Encoded(
+            np.concatenate([self.columns, other.columns]),
+            np.concatenate([self.place, other.place]),
+        )
+
+
+class Features:
+    """The features of one space: every value of its choices is known beforehand.
+
+    Without ``pairs`` there are the terms of single choices alone: ``likeness`` covers what choices
+    do together better, by the tables we have, but it is no sum that a program could maximise.
+    Raises ``UserError`` for a space in which a choice has too many values to score one by one.
+    """
+
+    def __init__(self, space: SearchSpace, pairs: bool = True) -> None:
+        every = [choices_of(part) for part in space.parts]
+        self.known: Known = tuple({p: tuple(values) for p, values in own.items()} for own in every)
+        count = sum(len(values) > 1 for own in every for values in own.values())
+        share = (REACH * max(count, 1)) ** -0.5
+        self._axes = [
+            {p: share * _axes(tuple(values), list(values.values())) for p, values in own.items()}
+            for own in every
+        ]
+        for order, before in LADDER if pairs else LADDER[-1:]:
+            terms = coded_terms(space, self.known, order, before)
+            single = [term for term in terms if len(term.parts) == 1]
+            if sum(term.columns for term in single) <= MOST_COLUMNS:
+                break
+        self.kinds = tuple(self._kinds(single))
+        sizes = [kind.columns for kind in self.kinds]
+        self.group: IntArray = np.repeat(np.arange(len(sizes)), sizes)
+
+    def _kinds(self, single: Sequence[Coded]) -> list[Kind]:
+        """Choices by themselves, pairs of a part and pairs of neighbours: each on its own, and tied
+        where their values are the same."""
+        kinds = []
+        for order, paired in ((1, False), (2, False), (2, True)):
+            own = [t for t in single if len(t.codes[0]) == order and bool(t.before) == paired]
+            alike: dict[tuple[tuple[str, ...], ...], list[Coded]] = {}
+            for term in own:
+                alike.setdefault(self._values(term), []).append(term)
+            ties = tuple(tuple(some) for some in alike.values() if len(some) > 1)
+            kinds += [Kind(tuple((term,) for term in own)), Kind(ties)]
+        return [kind for kind in kinds if kind.ties]
+
+    def _values(self, term: Coded) -> tuple[tuple[str, ...], ...]:
+        part = term.parts[0]
+        return (
+            *(self.known[part - 1][path] for path in term.before),
+            *(self.known[part][path] for path in term.choices),
+        )
+
+    def encode(self, points: Sequence[Point]) -> Encoded:
+        """The features of networks."""
+        if not points:
+            axes = sum(values.shape[1] for own in self._axes for values in own.values())
+            return Encoded(np.zeros((0, len(self.group))), np.zeros((0, axes)))
+        places = [
+            self._sum.places(i, [point[i] for point in points]) for i in range(len(self.known))
+        ]
+        blocks = [
+            kind.scale * np.sum([term.matrix(places) for term in tie], axis=0)
+            for kind in self.kinds
+            for tie in kind.ties
+        ]
+        where = [
+            own[path][place[path]]
+            for own, place in zip(self._axes, places, strict=True)
+            for path in own
+        ]
+        none = np.zeros((len(points), 0))
+        return Encoded(np.concatenate([none, *blocks], 1), np.concatenate([none, *where], 1))
+
+    def sum(self, weights: FloatArray) -> Sum:
+        """The sum whose columns have these weights: for a program to maximise."""
+        merged: dict[tuple[int, tuple[str, ...], tuple[str, ...]], Term] = {}
+        start = 0
+        for kind in self.kinds:
+            for tie in kind.ties:
+                end = start + tie[0].columns
+                for term in tie:
+                    for each in term.terms(kind.scale * weights[start:end]):
+                        key = each.part, each.before, each.choices
+                        if key in merged:
+                            scores = merged[key].scores + each.scores
+                            each = Term(each.part, each.choices, scores, each.before)
+                        merged[key] = each
+                start = end
+        return Sum(self.known, tuple(merged.values()))
+
+    @cached_property
+    def _sum(self) -> Sum:
+        return Sum(self.known, ())
+
+
+def _axes(values: tuple[str, ...], numbers: Sequence[float | None]) -> FloatArray:
+    """Values of one choice in space, shape (values, axes): squared distances are 1 between values
+    without an order, and 1 on average between numbers, by the logarithm of their ratio."""
+    axes = code(values, numbers)
+    squared = ((axes[:, None] - axes[None]) ** 2).sum(axis=2)
+    mean = squared.sum() / max(len(values) * (len(values) - 1), 1)
+    scaled: FloatArray = axes / np.sqrt(mean) if mean > 0 else axes
+    return scaled
+
+
+def likeness(a: Encoded, b: Encoded) -> FloatArray:
+    """How alike networks are in all choices together, shape (of a, of b): 1 for equal ones."""
+    squared = (a.place**2).sum(axis=1)[:, None] + (b.place**2).sum(axis=1) - 2 * a.place @ b.place.T
+    alike: FloatArray = np.exp(-np.maximum(squared, 0.0))
+    return alike
+
+
+def grams(features: Features, a: Encoded, b: Encoded) -> FloatArray:
+    """Covariances at variance 1 of every kind of terms, the last that of ``likeness``; shape
+    (kinds + 1, of a, of b)."""
+    kinds = range(len(features.kinds))
+    linear = [
+        a.columns[:, features.group == k] @ b.columns[:, features.group == k].T for k in kinds
+    ]
+    return np.stack([*linear, likeness(a, b)])
+
+
+def covariance(features: Features, a: Encoded, b: Encoded, variances: FloatArray) -> FloatArray:
+    """The covariance of networks when the kinds of terms, and likeness, have these variances."""
+    weighted = a.columns * variances[:-1][features.group]
+    total: FloatArray = weighted @ b.columns.T + variances[-1] * likeness(a, b)
+    return total
