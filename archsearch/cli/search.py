@@ -93,19 +93,16 @@ def machine_arguments(parser: Parser) -> None:
     )  # fmt: skip
     group.add_argument(
         "--address", metavar="HOST:PORT",
-        help="an existing Ray cluster (default: RAY_ADDRESS, or Ray on this machine)",
+        help="a Ray cluster, also ray://HOST:10001 (default: RAY_ADDRESS, or this machine)",
     )  # fmt: skip
     add_option(group, "--cpus-per-trial", number, 1.0, metavar="X", help="(default: 1)")
     add_option(group, "--gpus-per-trial", number, 0.0, metavar="X", help="(default: 0)")
 
 
 def machines(args: Namespace) -> Machines:
-    import os
-
     from ..search import Machines
 
-    address = args.address or os.environ.get("RAY_ADDRESS")
-    return Machines(args.workers, address, args.cpus_per_trial, args.gpus_per_trial)
+    return Machines(args.workers, args.address, args.cpus_per_trial, args.gpus_per_trial)
 
 
 def run(args: Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -167,7 +168,7 @@ def resume_search(
     Raises ``UserError`` where the folder holds no search, or what it is about has changed.
     """
     folder = Path(folder)
-    record, setup = read_record(folder)
+    _, setup = read_record(folder)
     if trials is not None:
         setup = replace(setup, trials=trials)
     problem = problem_of(setup, lambda kept: place_of(folder, kept))
@@ -290,7 +291,8 @@ def _workers(plan: Plan | TablePlan, folder: Path, setup: Setup, machines: Machi
 
         return LocalWorkers(plan.evaluation, machines.workers or 1, limits)
     goal = plan.watched
-    if goal is None or plan.epochs is None or (machines.address or "").startswith("ray://"):
+    address = machines.address or os.environ.get("RAY_ADDRESS", "")
+    if goal is None or plan.epochs is None or address.startswith("ray://"):
         from ..workers.ray import RayWorkers
 
         return RayWorkers(

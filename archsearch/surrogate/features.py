@@ -20,11 +20,7 @@ from ..space import Point, SearchSpace
 from ..tables import IntArray
 
 MOST_COLUMNS = 3_000
-"""Larger models leave out the pairs of neighbouring parts, then all pairs."""
-
-LADDER: tuple[tuple[int, tuple[str, ...] | None], ...] = ((2, None), (2, ()), (1, ()))
-"""Models from large to small: how many choices of a part together, and which of the part before
-with each (None: all)."""
+"""Larger models leave out the pairs."""
 
 REACH = 0.5
 """Which part of all choices must be unlike for networks as a whole to be 1/e alike."""
@@ -88,8 +84,8 @@ class Features:
             {p: share * _axes(tuple(values), list(values.values())) for p, values in own.items()}
             for own in every
         ]
-        for order, before in LADDER if pairs else LADDER[-1:]:
-            terms = coded_terms(space, self.known, order, before)
+        for order in (2, 1) if pairs else (1,):
+            terms = coded_terms(space, self.known, order, ())
             single = [term for term in terms if len(term.parts) == 1]
             if sum(term.columns for term in single) <= MOST_COLUMNS:
                 break

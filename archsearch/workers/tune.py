@@ -115,8 +115,10 @@ class TuneWorkers:
 
     @property
     def slots(self) -> int:
-        """One more than run: Tune keeps a worker whose candidate ends while another one waits."""
-        return 1 + (self._count or self._room)
+        """One more than run: Tune keeps a worker whose candidate ends while another one waits. A
+        single worker has one, so that a search by it is the same however often it is cut off."""
+        room = self._count or self._room
+        return room if room == 1 else room + 1
 
     @property
     def _room(self) -> int:
