@@ -301,7 +301,7 @@ def simulated() -> list[list[str]]:
 
     with (
         tempfile.TemporaryDirectory() as folder,
-        patch.object(running, "_workers", lambda *_: made),
+        patch.object(running, "workers_for", lambda *_: made),
     ):
         running.search(
             "tiny",

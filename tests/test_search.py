@@ -113,7 +113,7 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
         def made(plan: Plan, *rest: Any) -> Slots:
             return Slots(plan, slots, life, seen)
 
-        monkeypatch.setattr(run, "_workers", made)
+        monkeypatch.setattr(run, "workers_for", made)
         return seen
 
     return use

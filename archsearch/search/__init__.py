@@ -4,6 +4,7 @@ from archsearch import search
 found = search("tiny", "accuracy", budgets="20k-params", data="digits", trials=50)
 """
 
-from .run import Machines, Searched, resume_search, search
+from .machines import Machines
+from .run import Searched, resume_search, search
 
 __all__ = ["Machines", "Searched", "resume_search", "search"]

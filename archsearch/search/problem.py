@@ -48,12 +48,13 @@ def problem_of(setup: Setup, place: Callable[[str], str]) -> Problem:
         columns = table_plan(table, setup.objectives)
         return Problem(table.members(limits), columns, budgets)
     from ..evaluation.plan import for_data, kind_of, plan
-    from ..training.job import Source
 
     objectives = [place(name) for name in setup.objectives]
     space = prepared(find_space(place(setup.space)), setup.input, setup.classes, setup.kernel_sizes)
     source, data = None, None
     if setup.data is not None or kind_of(objectives) == "trained":
+        from ..training.job import Source
+
         source = Source() if setup.data is None else Source.from_dict(setup.data)
         space, source, data = for_data(space, source)
         if setup.input is not None and setup.input != space.input:

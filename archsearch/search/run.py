@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from ..budget import parse_budgets
@@ -16,50 +13,34 @@ from ..errors import BadFile, UserError
 from ..files import write_atomically
 from ..interrupts import Interrupt, interrupts
 from ..ledger import NAME as LEDGER
-from ..ledger import Header, Ledger, choice_names, digest, first_line, read, record_of, trials_of
+from ..ledger import (
+    Header,
+    Ledger,
+    choice_names,
+    digest,
+    first_line,
+    read,
+    record_of,
+    trials_of,
+    write_record,
+)
 from ..members import Members
-from ..report.search import write_search_report
-from ..report.search_tally import Tally
 from ..runs import create_run, default_name, locked
-from ..serialization import from_json, to_pretty_json
 from ..trials import Goal, History, Outcome, Trial
+from .keeper import Keeper, read_references
 from .loop import LEAST_BATCH, Search, Watch, drive, drive_here
+from .machines import Machines, workers_for
 from .problem import Problem, problem_of
 from .setup import RECORD, Setup, as_json, new_record, own_files, place_of, read_record
 from .starts import designed, inherited, references
 from .strategies import find_strategy
 
 if TYPE_CHECKING:
-    from ..evaluation.plan import Plan
-    from ..evaluation.table import TablePlan
     from ..training.job import Source
-    from ..workers import Workers
-
-REFERENCES = "references.json"
-"""What came of the networks that the search's own are held against."""
-
-REPORT_SECONDS = 20.0
-"""How often the report is written while a search runs."""
 
 SCHEDULERS = ("asha", "none")
 
 FINISHED, STOPPED = "finished", "stopped"
-
-
-@dataclass(frozen=True)
-class Machines:
-    """What a search runs on; another choice changes how long it takes and nothing else.
-
-    ``workers`` candidates are evaluated side by side (None: as many as there is room for), each
-    with ``cpus`` and ``gpus`` (fractions are shared) of this machine, or of the Ray cluster at
-    ``address``. Without ``ray`` they are processes of this machine, and no scheduler stops any.
-    """
-
-    workers: int | None = 2
-    address: str | None = None
-    cpus: float = 1.0
-    gpus: float = 0.0
-    ray: bool = True
 
 
 @dataclass(frozen=True)
@@ -177,10 +158,10 @@ def resume_search(
 
 
 def _source(data: str | Source | None) -> dict[str, Any] | None:
-    from ..training.job import Source
-
     if data is None:
         return None
+    from ..training.job import Source
+
     return asdict(Source(data) if isinstance(data, str) else data)
 
 
@@ -212,8 +193,6 @@ def _header(setup: Setup, problem: Problem) -> Header:
 
 
 def _lines(trials: Sequence[Trial], problem: Problem, header: Header) -> list[bytes]:
-    from ..ledger.record import write_record
-
     return [write_record(record_of(t, problem.members, header), header) for t in trials]
 
 
@@ -232,7 +211,7 @@ def _run(
         members = problem.members
         history = History(header.goals, trials_of(contents.records, members, contents.header))
         names = {name: -1 - i for i, (name, _) in enumerate(setup.references)}
-        keeper = _Keeper(folder, setup, problem, names, watch, Tally(header.goals))
+        keeper = Keeper(folder, setup, problem, names, watch)
         with Ledger(folder / LEDGER) as ledger, interrupts() as interrupt:
             found = Search(
                 members=members,
@@ -247,8 +226,8 @@ def _run(
                 batch=LEAST_BATCH if setup.table is None else 1,
                 starts=[members.point(texts) for texts in setup.starts],
                 references={names[name]: text for name, text in setup.references},
-                judged=_read_references(folder, names),
-                on_judged=keeper.keep_references,
+                judged=read_references(folder, names),
+                on_judged=keeper.write_references,
             )
             try:
                 _drive(found, folder, setup, machines, interrupt, keeper)
@@ -258,7 +237,18 @@ def _run(
                 raise
             keeper.write(found)
         state = STOPPED if interrupt.asked and not found.done else FINISHED
-        return keeper.finish(found, state)
+        keeper.close(found, state)
+        tally, judged = keeper.tally, found.judged
+        return Searched(
+            folder=folder,
+            state=state,
+            goals=history.goals,
+            trials=tuple(history.trials),
+            best=next(iter(tally.best), None),
+            front=tuple(tally.sorted_front()),
+            members=members,
+            references={name: judged[n] for name, n in names.items() if n in judged},
+        )
 
 
 def _drive(
@@ -276,140 +266,5 @@ def _drive(
     if plan.kind == "vectorised":
         drive_here(found, interrupt, watch)
         return
-    with _workers(plan, folder, setup, machines) as workers:
+    with workers_for(plan, folder, setup, machines) as workers:
         drive(found, workers, interrupt, watch)
-
-
-def _workers(plan: Plan | TablePlan, folder: Path, setup: Setup, machines: Machines) -> Workers:
-    """Where candidates are evaluated: trainings through Ray Tune, which may stop them early, but
-    not behind a Ray client, as Tune has to run on the cluster itself."""
-    from ..workers import Limits
-
-    limits = Limits(setup.seconds_per_trial, setup.memory_per_trial)
-    if not machines.ray:
-        from ..workers.local import LocalWorkers
-
-        return LocalWorkers(plan.evaluation, machines.workers or 1, limits)
-    goal = plan.watched
-    address = machines.address or os.environ.get("RAY_ADDRESS", "")
-    if goal is None or plan.epochs is None or address.startswith("ray://"):
-        from ..workers.ray import RayWorkers
-
-        return RayWorkers(
-            plan.evaluation,
-            machines.workers,
-            limits,
-            address=machines.address,
-            cpus=machines.cpus,
-            gpus=machines.gpus,
-        )
-    from ..workers.tune import TuneWorkers
-
-    return TuneWorkers(
-        plan.evaluation,
-        machines.workers,
-        limits,
-        folder=folder,
-        metric=goal.name,
-        higher_is_better=goal.higher_is_better,
-        epochs=plan.epochs,
-        scheduler=setup.scheduler,
-        address=machines.address,
-        cpus=machines.cpus,
-        gpus=machines.gpus,
-    )
-
-
-def _read_references(folder: Path, names: Mapping[str, int]) -> dict[int, Outcome]:
-    """What came of the references that are judged already; what is damaged is judged again."""
-    try:
-        plain = json.loads((folder / REFERENCES).read_text(encoding="utf-8"))
-        own = {name: Outcome(**each) for name, each in plain.items() if name in names}
-        return {names[name]: replace(each, number=names[name]) for name, each in own.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
-
-
-@dataclass
-class _Keeper:
-    """Writes a run's files while the search goes on: all that can be told from the ledger."""
-
-    folder: Path
-    setup: Setup
-    problem: Problem
-    names: Mapping[str, int]
-    watch: Watch | None
-    tally: Tally
-    written: float = field(default_factory=monotonic)
-
-    def __call__(self, search: Search) -> None:
-        self._count(search)
-        if monotonic() - self.written >= REPORT_SECONDS:
-            self.write(search)
-        if self.watch is not None:
-            self.watch(search)
-
-    def keep_references(self, judged: Mapping[int, Outcome]) -> None:
-        own = {name: asdict(judged[n]) for name, n in self.names.items() if n in judged}
-        write_atomically(self.folder / REFERENCES, json.dumps(own, indent=2) + "\n")
-
-    def write(self, found: Search) -> None:
-        """The best network, its code, and the report; raises ``UserError``."""
-        try:
-            self._write(found)
-        except OSError as error:
-            raise UserError(
-                f"{self.folder}: its report cannot be written ({error.strerror}); free some space,"
-                " then resume: what was recorded is kept"
-            ) from None
-
-    def _write(self, found: Search) -> None:
-        self._count(found)
-        history = found.history
-        best = next(iter(self.tally.best), None)
-        if best is not None and self.setup.table is None:
-            from ..nets.source import source
-
-            architecture = self.problem.space.build(best.point)
-            write_atomically(self.folder / "architecture.json", to_pretty_json(architecture))
-            write_atomically(self.folder / "model.py", source(architecture))
-        record, _ = read_record(self.folder)
-        write_search_report(
-            self.folder,
-            record,
-            history.goals,
-            history.trials,
-            self.problem.members,
-            self._references(found),
-        )
-        self.written = monotonic()
-
-    def finish(self, found: Search, state: str) -> Searched:
-        record, _ = read_record(self.folder)
-        write_atomically(self.folder / RECORD, as_json(record | {"state": state}))
-        own = {name: found.judged[n] for name, n in self.names.items() if n in found.judged}
-        return Searched(
-            self.folder,
-            state,
-            found.history.goals,
-            tuple(found.history.trials),
-            next(iter(self.tally.best), None),
-            tuple(self.tally.sorted_front()),
-            self.problem.members,
-            own,
-        )
-
-    def _count(self, found: Search) -> None:
-        for trial in found.history.trials[self.tally.trials :]:
-            self.tally.add(trial)
-
-    def _references(self, found: Search) -> list[Any]:
-        """Name, network and values of what the search's own are held against."""
-        texts = dict(self.setup.references)
-        own = []
-        for name, number in self.names.items():
-            outcome = found.judged.get(number)
-            if outcome is not None and outcome.state != "failed":
-                values = self.problem.plan.values(outcome.metrics)
-                own.append((name, from_json(texts[name]), values))
-        return own
