@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,6 +20,7 @@ from archsearch.blocks.plain import ConvNormAct
 from archsearch.budget import Budget, parse_budgets
 from archsearch.cost import Cost, cost
 from archsearch.errors import InfeasibleBudget, UserError
+from archsearch.fitted import Fitted
 from archsearch.loading import find_objective, find_space
 from archsearch.members.within import SpaceMembers
 from archsearch.objectives import Additive
@@ -512,3 +514,19 @@ def test_picks_without_a_score_are_in_no_best() -> None:
 
     for point in members.best(Additive("shallow", shallow), 5):
         assert {pick.depth for pick in point} == {1}
+
+
+def test_what_a_sum_does_not_know_is_no_member() -> None:
+    space = find_space("mobile")
+    objective = find_objective("imagenet-mobile")
+    assert isinstance(objective, Fitted)
+    budgets = parse_budgets("5M-params")
+    anything = SpaceMembers(space, budgets).draw(Random(0), 200)
+    members = SpaceMembers(space, budgets, known=[objective.score])
+    unknown = [point for point in anything if math.isnan(objective.score.value_of(point))]
+    assert len(unknown) > 50
+    for point in anything:
+        assert (point in members) == (not math.isnan(objective.score.value_of(point)))
+    drawn = members.draw(Random(0), 200)
+    drawn += [members.mutated(point, Random(1)) for point in drawn]
+    assert not any(math.isnan(objective.score.value_of(point)) for point in drawn)

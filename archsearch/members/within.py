@@ -26,6 +26,7 @@ from ..serialization import FORMAT, key
 from ..space import Pick, Point, SearchSpace
 from ..tables import ADDITIVE, BoolArray, FloatArray, IntArray, tabulate, within_peak
 from .draws import draw
+from .known import ANY, Known
 from .limits import Limits
 from .listing import every
 from .moves import Moves
@@ -54,8 +55,8 @@ class SpaceMembers:
 
     ``costs`` are those of ``tables.ADDITIVE``, what budgets limit and, with ``peaks``, the peak
     memory. ``sources`` are objectives that may know the devices of budgets, besides the space's
-    own. Raises ``InfeasibleBudget`` where there is no member, ``UserError`` for a budget that means
-    nothing in this space.
+    own; what one of the sums ``known`` has no score for is no member. Raises ``InfeasibleBudget``
+    where there is no member, ``UserError`` for a budget that means nothing in this space.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class SpaceMembers:
         *,
         peaks: bool = False,
         sources: Sequence[Objective] = (),
+        known: Sequence[Terms] = (),
     ) -> None:
         self._space, self.budgets = space, tuple(budgets)
         self._devices = _timed(space, sources, self.budgets)
@@ -79,6 +81,8 @@ class SpaceMembers:
             for name, table in zip(part_names(space), tables, strict=True)
         ]
         sums: dict[str, Terms] = {name: device.sum for name, device in self._devices.items()}
+        for i, total in enumerate(known):
+            sums[f"known {i}"], most[f"known {i}"] = Known(total), ANY
         self._optimum = Optimum(space, tables, most, sums, peak)
         self._limits = Limits(self._parts, most, sums)
         self._moves = [Moves(part) for part in self._parts]

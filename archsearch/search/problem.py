@@ -64,4 +64,4 @@ def problem_of(setup: Setup, place: Callable[[str], str]) -> Problem:
         objectives, space, source=source, data=data, epochs=setup.epochs, device=setup.device
     )
     peaks = "peak_memory" in judged.costs
-    return Problem(SpaceMembers(space, budgets, peaks=peaks), judged, budgets)
+    return Problem(SpaceMembers(space, budgets, peaks=peaks, known=judged.sums), judged, budgets)
