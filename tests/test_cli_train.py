@@ -286,7 +286,7 @@ def cut(runs: Path) -> Path:
 @pytest.mark.parametrize("name", ["absent", "net.json", "empty", ""])
 def test_nothing_to_go_on_with(name: str, capsys: Capture) -> None:
     Path("empty").mkdir()
-    assert "no training to go on with" in refused(capsys, "resume", name)
+    assert "nothing to go on with" in refused(capsys, "resume", name)
     assert remains(Path()) == ["empty", "net.json"]
 
 

@@ -26,11 +26,15 @@ def arguments(parser: Parser) -> None:
 def run(args: Namespace) -> int:
     given = Path(args.run)
     folder = given if given.is_dir() else Path("runs") / given
-    return _search(args, folder) if (folder / SEARCH).is_file() else _training(args, folder)
+    if (folder / SEARCH).is_file():
+        return _search(args, folder)
+    if (folder / TRAINING).is_file():
+        return _training(args, folder)
+    raise UserError(f"{folder}: nothing to go on with (it has no {SEARCH} and no {TRAINING})")
 
 
-SEARCH = "search.json"
-"""What tells the folder of a search."""
+SEARCH, TRAINING = "search.json", "train.json"
+"""What tells the folder of a search and of a training."""
 
 
 def _search(args: Namespace, folder: Path) -> int:
