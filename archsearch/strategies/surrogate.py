@@ -1,14 +1,14 @@
 """The exact surrogate: a Bayesian model of the choices, asked for its best network exactly.
 
-Where all members can be listed, every one is judged. In a larger space a draw of the model's sum is
-a sum itself, and the mathematical program finds the very member that maximises it within all
-budgets (Thompson sampling without a search of its own); such members and the neighbours of the best
-are then judged like those of a list.
+Where all members can be listed, every one is judged. In a larger space the model's sum, expected or
+drawn, is one that the mathematical program maximises exactly within all budgets; from there, and
+from the best networks seen, steps to neighbours lead on to the member that the whole model, more
+than a sum, finds most worth asking for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from weakref import WeakKeyDictionary
@@ -35,8 +35,21 @@ FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
+OPTIMISM = 1.5
+"""How many deviations above its mean a single goal is judged at: an upper confidence bound
+(Srinivas et al., Gaussian process optimization in the bandit setting, ICML 2010)."""
+
+LISTED_OPTIMISM = 0.5
+"""The same where all members are listed: these are few, and soon known well."""
+
 NEARBY = 5
 """Of how many of the best networks all neighbours are judged."""
+
+STEPS = 8
+"""How many steps are made at most from neighbour to neighbour, towards the member most worth."""
+
+BEAM = 2
+"""Of how many of those most worth the neighbours are looked at in each step."""
 
 STRAY = 64
 """How many random members are judged beside them."""
@@ -171,19 +184,51 @@ class _Judge:
         """The member most worth asking for, then, as if that one was out, the next, and so on."""
         while True:
             models = self._models()
-            if self.view.listed is None:
-                points: Sequence[Point] = self._found(models)
-                networks, costs = self.view.features.encode(points), self.members.costs(points)
-                new = np.ones(len(points), np.bool_)
-            else:
-                points, networks, costs = self.view.listed, self.view.encoded, self.view.costs
-                new = self._new()
-            if not new.any():
+            chosen = self._listed(models) if self.view.listed is not None else self._found(models)
+            if chosen is None:
                 return
-            worth = self._worth(models, networks, costs)
-            chosen = points[int(np.argmax(np.where(new, worth, -np.inf)))]
             self.out.append(chosen)
             yield chosen
+
+    def _listed(self, models: Sequence[tuple[Process, Warp] | None]) -> Point | None:
+        """The best of all members."""
+        new = self._new()
+        if self.view.listed is None or not new.any():
+            return None
+        worth = self._worth(models, self.view.encoded, self.view.costs)
+        return self.view.listed[int(np.argmax(np.where(new, worth, -np.inf)))]
+
+    def _found(self, models: Sequence[tuple[Process, Warp] | None]) -> Point | None:
+        """The best of a space that is too large to list, as far as steps from neighbour to
+        neighbour lead to it: from the best of sums drawn from what is believed, from the best
+        networks seen and from random members."""
+        for point in (*self._maximisers(models), *self._near()):
+            self.pool.setdefault(self.members.key(point), point)
+        out = {self.members.key(point) for point in self.out}
+        visited: set[str] = set()
+        for _ in range(STEPS):
+            order = self._pooled(models, out)
+            ahead = [key for key in order[:BEAM] if key not in visited]
+            if not ahead:
+                break
+            visited.update(ahead)
+            for point in [self.pool[key] for key in ahead]:
+                for near in self.members.neighbours(point):
+                    self.pool.setdefault(self.members.key(near), near)
+        order = self._pooled(models, out)
+        return self.pool[order[0]] if order else None
+
+    def _pooled(
+        self, models: Sequence[tuple[Process, Warp] | None], out: Collection[str]
+    ) -> list[str]:
+        """The keys of the pool that nobody has asked for, those most worth first."""
+        new = [key for key in self.pool if key not in out and not self.history.has(key)]
+        points = [self.pool[key] for key in new]
+        if not points:
+            return []
+        networks, costs = self.view.features.encode(points), self.members.costs(points)
+        order = np.argsort(-self._worth(models, networks, costs), kind="stable")
+        return [new[i] for i in order.tolist()]
 
     def _models(self) -> list[tuple[Process, Warp] | None]:
         """A model of every goal that is not known, of what was seen and, as if it had come back as
@@ -232,25 +277,13 @@ class _Judge:
                 values.append(Believed(warp, mean, np.sqrt(variance)))
         seen = -self.seen.losses
         if len(values) == 1:
-            return values[0].worth()
+            return values[0].worth(LISTED_OPTIMISM if self.view.listed else OPTIMISM)
         # beyond the worst seen, so that the ends of the front are worth asking for
         reference = seen.min(axis=0) - BEYOND * (seen.max(axis=0) - seen.min(axis=0))
         if len(values) > 2:
             return scalarised(values, seen, reference, self.generator)
         front = seen[pareto_front(-seen)]
         return expected_hypervolume(values[0], values[1], front, reference)
-
-    def _found(self, models: Sequence[tuple[Process, Warp] | None]) -> list[Point]:
-        """Members to judge in a space that is too large to list: the best of sums drawn from what
-        is believed, the neighbours of the best networks seen, some random ones."""
-        for point in (*self._maximisers(models), *self._near()):
-            self.pool.setdefault(self.members.key(point), point)
-        known = {self.members.key(point) for point in self.out}
-        return [
-            point
-            for key, point in self.pool.items()
-            if key not in known and not self.history.has(key)
-        ]
 
     def _maximisers(self, models: Sequence[tuple[Process, Warp] | None]) -> Iterator[Point]:
         sums = [model[0] for model in models if model is not None]
@@ -286,8 +319,8 @@ class _Judge:
 
 @dataclass(frozen=True)
 class Surrogate:
-    """A Gaussian process over single choices, pairs of them where a program needs these, and
-    networks as a whole, its variances learnt.
+    """A Gaussian process over single choices, in a space too large to list also pairs of one
+    part's, and networks as a whole, its variances learnt.
 
     The first ``start`` networks are random. Each further one is that of the largest upper
     confidence bound; of the largest expected gain in hypervolume, where there are two goals; with
@@ -297,7 +330,7 @@ class Surrogate:
     """
 
     start: int = 5
-    draws: int = 3
+    draws: int = 1
     seed: int = 0
     _kept: Kept[_Seen] = field(default_factory=Kept, init=False, repr=False, compare=False)
 

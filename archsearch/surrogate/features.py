@@ -1,14 +1,14 @@
 """Networks as features: the terms of a sum over their choices, and how far two networks are apart.
 
-The terms are those objectives are fitted with (``fit.coding``): single choices, pairs of one part,
-pairs of neighbouring parts. Beside each kind stands what its alike terms have in common: a choice
-of the same values tends to matter alike wherever it stands, and a few networks are enough to see
-it.
+The terms are those objectives are fitted with (``fit.coding``): single choices and pairs of one
+part. There are none of neighbouring parts, for which a program would have to tell all choices of a
+part apart. Beside each kind stands what its alike terms have in common: a choice of the same values
+tends to matter alike wherever it stands, and a few networks are enough to see it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -16,8 +16,8 @@ import numpy as np
 
 from ..fit.coding import Coded, choices_of, code, coded_terms
 from ..fitted import FloatArray, Known, Sum, Term
-from ..space import Point, SearchSpace
-from ..tables import IntArray
+from ..space import Pick, Point, SearchSpace
+from ..tables import BoolArray, IntArray
 
 MOST_COLUMNS = 3_000
 """Larger models leave out the pairs."""
@@ -94,11 +94,11 @@ class Features:
         self.group: IntArray = np.repeat(np.arange(len(sizes)), sizes)
 
     def _kinds(self, single: Sequence[Coded]) -> list[Kind]:
-        """Choices by themselves, pairs of a part and pairs of neighbours: each on its own, and tied
-        where their values are the same."""
+        """Choices by themselves and pairs of them: each on its own, and tied where their values are
+        the same."""
         kinds = []
-        for order, paired in ((1, False), (2, False), (2, True)):
-            own = [t for t in single if len(t.codes[0]) == order and bool(t.before) == paired]
+        for order in (1, 2):
+            own = [term for term in single if len(term.choices) == order]
             alike: dict[tuple[tuple[str, ...], ...], list[Coded]] = {}
             for term in own:
                 alike.setdefault(self._values(term), []).append(term)
@@ -107,11 +107,7 @@ class Features:
         return [kind for kind in kinds if kind.ties]
 
     def _values(self, term: Coded) -> tuple[tuple[str, ...], ...]:
-        part = term.parts[0]
-        return (
-            *(self.known[part - 1][path] for path in term.before),
-            *(self.known[part][path] for path in term.choices),
-        )
+        return tuple(self.known[term.parts[0]][path] for path in term.choices)
 
     def encode(self, points: Sequence[Point]) -> Encoded:
         """The features of networks."""
@@ -119,7 +115,7 @@ class Features:
             axes = sum(values.shape[1] for own in self._axes for values in own.values())
             return Encoded(np.zeros((0, len(self.group))), np.zeros((0, axes)))
         places = [
-            self._sum.places(i, [point[i] for point in points]) for i in range(len(self.known))
+            self._places[i].of([point[i] for point in points])[0] for i in range(len(self.known))
         ]
         blocks = [
             kind.scale * np.sum([term.matrix(places) for term in tie], axis=0)
@@ -149,11 +145,65 @@ class Features:
                             each = Term(each.part, each.choices, scores, each.before)
                         merged[key] = each
                 start = end
-        return Sum(self.known, tuple(merged.values()))
+        return _Total(self.known, tuple(merged.values()), kept=self._places)
 
     @cached_property
-    def _sum(self) -> Sum:
-        return Sum(self.known, ())
+    def _places(self) -> tuple[_Places, ...]:
+        return tuple(_Places(self.known, part) for part in range(len(self.known)))
+
+
+class _Places:
+    """Which of its part's known values picks have.
+
+    A program asks for the same values again and again, in picks made anew, and to compare values is
+    slow: they are found by their identity, which stays theirs as long as they are kept here.
+    """
+
+    def __init__(self, known: Known, part: int) -> None:
+        self._sum, self._part = Sum(known, ()), part
+        self._paths = tuple(known[part])
+        self._rows: dict[tuple[object, ...], int] = {}
+        self._kept: list[Pick] = []
+        self._places: IntArray = np.zeros((0, len(self._paths)), np.int64)
+        self._known: BoolArray = np.zeros(0, np.bool_)
+
+    def of(self, picks: Sequence[Pick]) -> tuple[dict[str, IntArray], BoolArray]:
+        """The place of each value by its choice's path, 0 where it is unknown, and which picks have
+        known values only; each of shape (picks,)."""
+        keys: list[tuple[object, ...]] = [
+            (pick.depth, *[each for path, value in pick.values for each in (path, id(value))])
+            for pick in picks
+        ]
+        new = {key: pick for key, pick in zip(keys, picks, strict=True) if key not in self._rows}
+        if new:
+            self._add(new)
+        rows = [self._rows[key] for key in keys]
+        return dict(zip(self._paths, self._places[rows].T, strict=True)), self._known[rows]
+
+    def _add(self, new: Mapping[tuple[object, ...], Pick]) -> None:
+        picks = list(new.values())
+        self._rows.update((key, row) for row, key in enumerate(new, start=len(self._kept)))
+        self._kept += picks
+        places = self._sum.places(self._part, picks)
+        stacked = np.stack([places[path] for path in self._paths], axis=1)
+        known = np.isfinite(self._sum.stage_scores(self._part, picks))
+        self._places = np.concatenate([self._places, stacked])
+        self._known = np.concatenate([self._known, known])
+
+
+@dataclass(frozen=True, eq=False)
+class _Total(Sum):
+    """A sum without pairs of neighbours that finds picks it was asked for before."""
+
+    kept: tuple[_Places, ...] = ()
+
+    def stage_scores(self, part: int, picks: Sequence[Pick]) -> FloatArray:
+        places, known = self.kept[part].of(picks)
+        total = np.where(known, 0.0, np.nan)
+        for term in self.terms:
+            if term.part == part:
+                total += term.scores[tuple(places[path] for path in term.choices)]
+        return total
 
 
 def _axes(values: tuple[str, ...], numbers: Sequence[float | None]) -> FloatArray:

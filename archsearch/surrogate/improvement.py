@@ -15,10 +15,6 @@ import numpy as np
 from ..fit.model import Warp
 from ..fitted import FloatArray
 
-OPTIMISM = 0.5
-"""How many deviations above its mean a single goal is judged at: an upper confidence bound
-(Srinivas et al., Gaussian process optimization in the bandit setting, ICML 2010)."""
-
 
 class Values(Protocol):
     """What is known or believed of one goal of some networks."""
@@ -27,8 +23,9 @@ class Values(Protocol):
         """By how much each is expected to exceed a threshold, shape (networks,)."""
         ...
 
-    def worth(self) -> FloatArray:
-        """What orders networks where this is the only goal, shape (networks,)."""
+    def worth(self, optimism: float) -> FloatArray:
+        """What orders networks where this is the only goal, shape (networks,): what they have,
+        believed to be so many deviations above the mean."""
         ...
 
     def draw(self, rng: np.random.Generator) -> FloatArray:
@@ -45,7 +42,7 @@ class Exact:
     def excess(self, threshold: float) -> FloatArray:
         return np.maximum(self.values - threshold, 0.0)
 
-    def worth(self) -> FloatArray:
+    def worth(self, optimism: float) -> FloatArray:
         return self.values
 
     def draw(self, rng: np.random.Generator) -> FloatArray:
@@ -78,8 +75,8 @@ class Believed:
         saved: FloatArray = np.maximum(room * ndtr(at) - left, 0.0)
         return saved
 
-    def worth(self) -> FloatArray:
-        return self.mean + OPTIMISM * self.deviation
+    def worth(self, optimism: float) -> FloatArray:
+        return self.mean + optimism * self.deviation
 
     def draw(self, rng: np.random.Generator) -> FloatArray:
         return self.warp.back(self.mean + self.deviation * rng.standard_normal(len(self.mean)))
