@@ -15,8 +15,9 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
@@ -27,6 +28,9 @@ from typing import Any
 from measure import print_table
 
 from archsearch.errors import UserError
+from archsearch.evaluation import plan
+from archsearch.evaluation.judge import Judge
+from archsearch.evaluation.shipping import Shipped
 from archsearch.ledger import NAME, Contents, read
 from archsearch.search import Machines, Searched, resume_search, search
 
@@ -193,6 +197,7 @@ class Driver:
 def drive(place: Place, writer: Connection, largest: int | None) -> None:
     """The search, in a process and session of its own; no file may become ``largest`` bytes."""
     os.setsid()
+    plan.shipped = partial(_without_torch, plan.shipped)
     if largest is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest, largest))
     try:
@@ -203,6 +208,11 @@ def drive(place: Place, writer: Connection, largest: int | None) -> None:
         writer.send(("interrupted", []))
     else:
         writer.send((found.state, [(trial.key, trial.values) for trial in found.front]))
+
+
+def _without_torch(shipped: Callable[..., Shipped], judge: Judge, threads: int, _: bool) -> Shipped:
+    """What workers get; these candidates build no network, so that nobody waits for torch."""
+    return shipped(judge, threads, builds=False)
 
 
 @dataclass

@@ -37,34 +37,15 @@ from archsearch.members.within import SpaceMembers
 from archsearch.operators.activation import SiLU
 from archsearch.operators.convolution import Convolution
 from archsearch.proposals import hypervolume
+from archsearch.search.strategies import STRATEGIES
 from archsearch.space import Choice, Point, StageSpace
 from archsearch.strategies import Strategy
-from archsearch.strategies.cmaes import CMAES
-from archsearch.strategies.evolution import Evolution
-from archsearch.strategies.local import LocalSearch
-from archsearch.strategies.nsga2 import NSGA2
-from archsearch.strategies.optuna import Optuna
-from archsearch.strategies.random import RandomSearch
-from archsearch.strategies.surrogate import Surrogate
 from archsearch.tabular import read_benchmark
 from archsearch.trials import Goal, History, Trial
 
 Array = npt.NDArray[np.float64]
 
-STRATEGIES: dict[str, Callable[[int], Strategy]] = {
-    "surrogate": lambda seed: Surrogate(seed=seed),
-    "local": lambda seed: LocalSearch(seed=seed),
-    "evolution": lambda seed: Evolution(seed=seed),
-    "nsga2": lambda seed: NSGA2(seed=seed),
-    "cmaes": lambda seed: CMAES(seed=seed),
-    "random": lambda seed: RandomSearch(seed=seed),
-} | {
-    f"optuna-{sampler}": (lambda seed, sampler=sampler: Optuna(sampler, seed=seed))
-    for sampler in ("tpe", "gp", "nsga2", "nsga3", "qmc")
-}
-
-SLOW = {"optuna-gp": 20, "optuna-tpe": 20, "cmaes": 20, "optuna-nsga2": 20}
-SLOW |= {"optuna-nsga3": 20, "optuna-qmc": 20}
+SLOW = dict.fromkeys(("tpe", "gp", "nsga3", "cmaes", "qmc"), 20)
 """Strategies that take seconds for hundreds of candidates, and how many runs they get at most."""
 
 SINGLE = ("cmaes",)
@@ -79,17 +60,20 @@ CLOSE = 0.05
 
 @dataclass(frozen=True)
 class Truth:
-    """Which table is searched, and by which columns."""
+    """Which table is searched, and by which columns; ``encoding`` are those that say which network
+    a row is, where there are several."""
 
     table: str
     column: str
     cost: str | None
+    encoding: tuple[str, ...] = ()
 
 
 @lru_cache(maxsize=1)
 def looked_up(truth: Truth) -> tuple[Members, dict[str, tuple[float, ...]], Array]:
     """The members, the values of each by its key, and the values of all, (members, goals)."""
-    table = read_benchmark(truth.table, costs=None if truth.cost is None else [truth.cost])
+    costs = None if truth.cost is None else [truth.cost]
+    table = read_benchmark(truth.table, truth.encoding or None, costs)
     members = table.members()
     points = members.listed()
     columns = [table.values(truth.column, points)]
@@ -182,6 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--mobile", action="store_true", help="search the space mobile instead")
     parser.add_argument("--column", default="mean_acc", help="what is to be made large")
     parser.add_argument("--cost", help="a second goal, to be made small")
+    parser.add_argument("--encoding", help="columns that say which network a row is, with commas")
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--most", type=int, default=1000, help="queries after which a run ends")
     parser.add_argument("--strategies", nargs="*", default=list(STRATEGIES), choices=STRATEGIES)
@@ -189,7 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     if options.mobile == (options.table is not None):
         parser.error("give a table, or --mobile")
-    truth = Truth(options.table or "", options.column, options.cost)
+    encoding = tuple((options.encoding or "").split(",")) if options.encoding else ()
+    truth = Truth(options.table or "", options.column, options.cost, encoding)
     context = get_context("spawn")
     with ProcessPoolExecutor(options.workers, mp_context=context) as pool:
         rows, fronts = [], []
