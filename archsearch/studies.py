@@ -85,19 +85,20 @@ class Parameters:
                     return options[0]
                 return parameter.option(_suggest(trial, parameter), options)
 
-            while fork := _open(part, chosen, forks=True):
+            while fork := _open_fork(part, chosen):
                 chosen[fork[0]] = choose(*fork)
-            while leaf := _open(part, chosen, forks=False):
-                chosen[leaf[0]] = choose(*leaf)
+            for path, leaf in leaves(part.block, chosen):
+                if path not in chosen:
+                    chosen[path] = choose(path, leaf)
             return Pick(tuple(chosen.items()), choose(DEPTH, Choice(part.depth)))
 
         return tuple(pick(part, own) for part, own in self._parts)
 
 
-def _open(part: StageSpace, chosen: Mapping[str, Any], *, forks: bool) -> Key | None:
-    """The first choice, among forks or the others, that is not made yet."""
+def _open_fork(part: StageSpace, chosen: Mapping[str, Any]) -> Key | None:
+    """The first fork that is not taken yet."""
     every = leaves(part.block, chosen)
-    return next((key for key in every if key[1].forks == forks and key[0] not in chosen), None)
+    return next((key for key in every if key[1].forks and key[0] not in chosen), None)
 
 
 def _parameters(name: str, part: StageSpace) -> dict[Key, Parameter]:

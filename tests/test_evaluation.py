@@ -396,7 +396,8 @@ def test_a_training_that_diverges_fails_with_its_reason() -> None:
 
 def test_what_training_cannot_be_is_refused() -> None:
     digits = Source("digits", limit=50).open()
-    others = Trained("later", epochs=7)
+    shipped: Any = find_objective("accuracy")
+    others = replace(shipped, name="later", epochs=7)
     nothing = replace(digits, validation=digits.validation.select(np.empty(0, np.int64)))
     for objectives, space, data, words in (
         (["accuracy", others], SMALL, digits, "accuracy and later ask for different trainings"),

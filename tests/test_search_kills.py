@@ -54,15 +54,15 @@ def recorded(place: Any) -> list[int]:
 # -- killed ------------------------------------------------------------------------------------
 def test_a_killed_search_loses_nothing_and_repeats_nothing(kills: Any, begin: Begin) -> None:
     """One candidate after another: in the end it is the search that was never killed."""
-    found = kills.killed(begin(workers=1, trials=24), 3, Random(0))
-    assert (found.lost, found.twice, found.damaged, found.trials) == (0, 0, 0, 24)
+    found = kills.killed(begin(workers=1, trials=16), 3, Random(0))
+    assert (found.lost, found.twice, found.damaged, found.trials) == (0, 0, 0, 16)
     assert found.repeated <= found.kills
     assert found.same_ledger and found.same_front
 
 
 def test_so_does_one_that_evaluates_many_at_once(kills: Any, begin: Begin) -> None:
-    found = kills.killed(begin(trials=300, seconds=0.002), 4, Random(1))
-    assert (found.lost, found.twice, found.damaged, found.trials) == (0, 0, 0, 300)
+    found = kills.killed(begin(trials=150, seconds=0.002), 3, Random(1))
+    assert (found.lost, found.twice, found.damaged, found.trials) == (0, 0, 0, 150)
     assert found.kills > 0
 
 
@@ -100,7 +100,7 @@ def test_ctrl_c_twice_stops_now(kills: Any, begin: Begin) -> None:
 
 
 def test_ctrl_c_twice_loses_nothing_that_was_recorded(kills: Any, begin: Begin) -> None:
-    place = begin(seconds=0.01)
+    place = begin(trials=80, seconds=0.01)
     driver = kills.Driver(place).start()
     driver.listen_for(1)
     interrupted(driver)
@@ -110,7 +110,7 @@ def test_ctrl_c_twice_loses_nothing_that_was_recorded(kills: Any, begin: Begin) 
     assert len(recorded(place)) >= max(driver.said)
     before = set(recorded(place))
     assert kills.Driver(replace(place)).start().finish().ended == "finished"
-    assert before <= set(recorded(place)) and len(recorded(place)) == 200
+    assert before <= set(recorded(place)) and len(recorded(place)) == 80
 
 
 # -- two at once, and folders that are none ----------------------------------------------------
@@ -202,10 +202,10 @@ def test_a_space_that_changed_is_refused(
 # -- a full disk -------------------------------------------------------------------------------
 def test_a_search_that_runs_out_of_disk_goes_on_later(kills: Any, begin: Begin) -> None:
     """No file of the run may pass a size, the ledger first of all; then there is room again."""
-    place = begin(trials=400)
-    driver = kills.Driver(place, largest=40_000).start().finish()
+    place = begin(trials=200)
+    driver = kills.Driver(place, largest=30_000).start().finish()
     assert "cannot be written" in driver.ended and "\n" not in driver.ended, driver.ended
     kept = recorded(place)
-    assert 0 < len(kept) < 400 and kept == list(range(max(driver.said)))
+    assert 0 < len(kept) < 200 and kept == list(range(max(driver.said)))
     assert kills.Driver(place).start().finish().ended == "finished"
-    assert recorded(place) == list(range(400))
+    assert recorded(place) == list(range(200))

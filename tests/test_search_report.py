@@ -130,6 +130,21 @@ def test_the_tally_keeps_what_nothing_dominates(values: list[tuple[float, ...]])
         assert tally.best == ()
 
 
+def test_what_was_stopped_early_is_neither_best_nor_in_the_front() -> None:
+    """However good it looked: the tally is that of the others, but for the counts."""
+    values = [(0.5, 4.0), (0.9, 1.0), (0.6, 6.0), (0.1, 0.0), (0.5, 4.0)]
+    states: list[State] = ["finished", "stopped", "finished", "stopped", "stopped"]
+    trials = made(values, states)
+    for order in (trials, trials[::-1]):
+        tally = Tally(PAIR, order)
+        assert sorted(trial.number for trial in tally.front) == [0, 2]
+        assert [trial.number for trial in tally.best] == [2, 0]
+        assert tally.counts == {"finished": 2, "stopped": 3}
+    alone = Tally(PAIR)
+    assert not any(alone.add(trial) for trial in trials if trial.state == "stopped")
+    assert (alone.front, alone.best, alone.trials, alone.reasons) == ([], (), 3, {})
+
+
 def test_failures_that_differ_in_numbers_alone_are_one_reason() -> None:
     reasons = ["no number in epoch 3", "longer than 60.5 s", "no number in epoch 17"]
     tally = Tally(PAIR, made([()] * 3, reasons=reasons))
@@ -544,7 +559,7 @@ numbers = st.one_of(
 )
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(goals_drawn, st.data())
 def test_any_search_has_a_page_and_a_table(goals: tuple[Goal, ...], data: st.DataObject) -> None:
     one = st.one_of(st.just(()), st.tuples(*[numbers] * len(goals)))
