@@ -28,7 +28,7 @@ def line_of(data: Mapping[str, Any]) -> bytes:
 
 def is_whole(line: bytes) -> bool:
     """Whether a line, without its line break, is as it was written."""
-    return line[-_END_SIZE:] == _end(line[:-_END_SIZE])
+    return line[-_END_SIZE:] == b',"crc":"%08x"}' % crc32(line[:-_END_SIZE])
 
 
 def pieces(line: bytes, start: bytes) -> list[bytes]:

@@ -21,7 +21,7 @@ FORMAT = 1
 
 _KIND = "archsearch ledger"
 _STATES = frozenset(get_args(State))
-_NUMBER, _CHOICE, _LISTS = {int, float}, {str, NoneType}, {list, tuple}
+_CHOICE, _LISTS = {str, NoneType}, {list, tuple}
 
 T = TypeVar("T")
 
@@ -71,7 +71,7 @@ class Record(NamedTuple):
 START = b'{"number":'
 """How the line of a record begins, and no other."""
 
-_fields = itemgetter(*Record._fields)
+_fields, _record = itemgetter(*Record._fields), Record._make
 
 
 def first_line(header: Header) -> bytes:
@@ -135,7 +135,7 @@ def read_record(data: Any, header: Header) -> Record | None:
         number, key, choices, state, values, metrics, reason, seconds, worker, seed, time = _fields(
             data
         )
-        numbers = (*values, *metrics.values(), seconds)
+        numbers = [seconds, *values, *metrics.values()]
         if (
             type(number) is type(seed) is int
             and number >= 0
@@ -145,13 +145,11 @@ def read_record(data: Any, header: Header) -> Record | None:
             and _CHOICE.issuperset(map(type, choices))
             and state in _STATES
             and len(values) in (0, len(header.goals))
-            and _NUMBER.issuperset(map(type, numbers))
-            and all(map(isfinite, numbers))
+            and bool not in map(type, numbers)
+            and (isfinite(sum(numbers)) or all(map(isfinite, numbers)))
         ):
-            own, texts = tuple(values), tuple(choices)
-            return Record(
-                number, key, texts, state, own, metrics, reason, seconds, worker, seed, time
-            )
+            data["choices"], data["values"] = tuple(choices), tuple(values)
+            return _record(_fields(data))
     except (KeyError, TypeError, AttributeError, OverflowError):
         pass
     return None
