@@ -23,7 +23,8 @@ LAYERS = [
     "nets",
     "data", "training", "proxies", "scores", "fitted",
     "objectives", "devices", "shown", "explorers", "loading", "fit", "design",
-    "trials", "members", "tabular", "proposals", "surrogate", "studies", "strategies", "evaluation", "ledger",
+    "trials", "members", "tabular", "proposals", "surrogate", "studies", "strategies",
+    "evaluation", "ledger",
     "runs", "report", "save", "train", "evaluate", "workers", "search",
     "cli", "__main__", "__init__",
 ]  # fmt: skip
