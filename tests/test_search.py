@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from archsearch.cli import main
 from archsearch.cost import cost
 from archsearch.errors import BadFile, InfeasibleBudget, UserError
 from archsearch.evaluation.plan import Plan
@@ -35,6 +36,7 @@ space = SearchSpace(
 '''
 
 OBJECTIVE = '''"""A number that takes a worker."""
+from archsearch.cli import main
 from archsearch.cost import cost
 from archsearch.scores import Score
 
@@ -309,3 +311,21 @@ def test_what_cannot_be_searched_leaves_nothing_behind(
     with pytest.raises((UserError, InfeasibleBudget), match=message):
         search("few.py", objectives, machines=Machines(1), **given)
     assert not (place / "runs").exists()
+
+
+def test_a_search_becomes_a_study_of_optuna(
+    place: Path, workers: Callable[..., list[int]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    import optuna
+
+    workers()
+    found = few("study", trials=6)
+    assert main(["export", "runs/study", "--format", "optuna", "--output", "t.db"]) == 0
+    study = optuna.load_study(study_name="study", storage="sqlite:///t.db")
+    assert [trial.number for trial in study.trials] == [trial.number for trial in found.trials]
+    good = [trial for trial in found.trials if trial.values]
+    assert [t.values for t in study.trials if t.values] == [list(t.values) for t in good]
+    assert found.best is not None and study.best_value == found.best.values[0]
+    assert main(["export", "runs/study", "--format", "optuna", "--output", "t.db"]) == 2
+    assert "t.db exists" in capsys.readouterr().err
+    assert sorted(path.name for path in place.glob("*.db*")) == ["t.db"]

@@ -9,7 +9,10 @@ from pathlib import Path
 from ..errors import UserError, suggestion
 from .commands import Parser
 from .options import ARCH_HELP, add_network_options
-from .pick import add_pick, chosen
+from .pick import add_pick, chosen, folder_of
+
+STUDY = "optuna"
+"""The format that is not a network's: a study of all trials of a search."""
 
 
 def arguments(parser: Parser) -> None:
@@ -19,7 +22,8 @@ def arguments(parser: Parser) -> None:
     add_pick(parser)
     parser.add_argument(
         "--format", default="pytorch", metavar="FORMAT",
-        help=f"{', '.join(FORMATS)} (default: pytorch)",
+        help=f"{', '.join(FORMATS)}; of a search also {STUDY}: all its trials as a study for "
+        "optuna-dashboard (default: pytorch)",
     )  # fmt: skip
     parser.add_argument(
         "--weights", metavar="FILE", help="safetensors to export with (default: fresh weights)"
@@ -40,8 +44,11 @@ def arguments(parser: Parser) -> None:
 def run(args: Namespace) -> int:
     from ..nets.export import FORMATS, export
 
+    if args.format == STUDY:
+        return _study(args)
     if args.format not in FORMATS:
-        raise UserError(f"--format {args.format[:40]}: unknown; {suggestion(args.format, FORMATS)}")
+        known = suggestion(args.format, (*FORMATS, STUDY))
+        raise UserError(f"--format {args.format[:40]}: unknown; {known}")
     network = chosen(args.architecture, args)
     if args.output == "-":
         if args.format != "pytorch":
@@ -62,6 +69,24 @@ def run(args: Namespace) -> int:
         load_weights(args.weights, net)
     export(network, paths[0], args.format, net, args.deploy)
     print(*paths, sep="\n")
+    return 0
+
+
+def _study(args: Namespace) -> int:
+    """Write the trials of a search into a new database of Optuna's."""
+    from ..search.study import study
+
+    folder = folder_of(args.architecture)
+    path = Path(args.output or f"{folder.absolute().name}.db")
+    if path.exists():
+        raise UserError(f"{path} exists; name another file with --output")
+    part = path.with_name(f".{path.name}.part")
+    try:
+        study(folder, f"sqlite:///{part}")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    print(path)
     return 0
 
 

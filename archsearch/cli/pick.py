@@ -26,7 +26,7 @@ def add_pick(parser: Parser) -> None:
 def chosen(name: str, args: Namespace) -> Architecture:
     """The network that ARCH and these options name, for the input and classes that were given."""
     if args.pick is None:
-        if args.best and not _is_search(_folder(name)):
+        if args.best and not _is_search(folder_of(name)):
             raise UserError(f"--best: {name[:80]} is not the run of a search; leave it out")
         return architecture(name, args)
     if args.best:
@@ -35,12 +35,12 @@ def chosen(name: str, args: Namespace) -> Architecture:
 
     from ..search.picked import picked
 
-    found, _ = picked(_folder(name), args.pick)
+    found, _ = picked(folder_of(name), args.pick)
     found = found if args.input is None else replace(found, input=args.input)
     return found if args.classes is None else found.with_classes(args.classes)
 
 
-def _folder(name: str) -> Path:
+def folder_of(name: str) -> Path:
     """A run's folder, or its name under runs."""
     given, under = Path(name), Path("runs") / name
     return under if _is_search(under) and not _is_search(given) else given

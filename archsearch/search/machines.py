@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .setup import Setup
 
@@ -22,6 +22,8 @@ class Machines:
     ``workers`` candidates are evaluated side by side (None: as many as there is room for), each
     with ``cpus`` and ``gpus`` (fractions are shared) of this machine, or of the Ray cluster at
     ``address``. Without ``ray`` they are processes of this machine, and no scheduler stops any.
+    ``callbacks`` are loggers of Ray Tune's (MLflow, Weights & Biases), and ``scheduler`` is one of
+    its schedulers instead of the search's own, for trainings.
     """
 
     workers: int | None = 2
@@ -29,6 +31,8 @@ class Machines:
     cpus: float = 1.0
     gpus: float = 0.0
     ray: bool = True
+    callbacks: tuple[Any, ...] = ()
+    scheduler: Any = None
 
 
 def workers_for(plan: Plan | TablePlan, folder: Path, setup: Setup, machines: Machines) -> Workers:
@@ -64,7 +68,8 @@ def workers_for(plan: Plan | TablePlan, folder: Path, setup: Setup, machines: Ma
         metric=goal.name,
         higher_is_better=goal.higher_is_better,
         epochs=plan.epochs,
-        scheduler=setup.scheduler,
+        scheduler=machines.scheduler or setup.scheduler,
+        callbacks=machines.callbacks,
         address=machines.address,
         cpus=machines.cpus,
         gpus=machines.gpus,
