@@ -81,6 +81,7 @@ def numbers(path: Path) -> list[int]:
 
 # -- what goes in comes out --------------------------------------------------------------------
 TEXTS = st.text(st.characters(), max_size=20)  # surrogates, line breaks, quotation marks and all
+TEXTS |= st.sampled_from(["", "|", "a|b"])  # what stands between choices where it can
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**70), 2**70)
 RECORDS = st.builds(
     Record,
@@ -121,7 +122,8 @@ def test_it_is_json_lines_to_other_tools(path: Path) -> None:
     header, line = path.read_bytes().splitlines()
     data = json.loads(line)
     checksum = data.pop("crc")
-    assert data == json.loads(json.dumps(record(0, reason="line\nbreak ü \udc80")._asdict()))
+    written = record(0, reason="line\nbreak ü \udc80")._asdict() | {"choices": "16|"}
+    assert data == json.loads(json.dumps(written))
     assert int(checksum, 16) == crc32(line.split(b',"crc"')[0])
     assert json.loads(header)["search"] == HEADER.search
 

@@ -5,7 +5,7 @@ Nothing that a file says is believed before its kind was looked at; nothing of i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
 from operator import itemgetter
@@ -21,7 +21,10 @@ FORMAT = 1
 
 _KIND = "archsearch ledger"
 _STATES = frozenset(get_args(State))
-_CHOICE, _LISTS = {str, NoneType}, {list, tuple}
+_CHOICE = {str, NoneType}
+
+BAR = "|"
+"""Stands between the texts of two choices."""
 
 T = TypeVar("T")
 
@@ -71,7 +74,7 @@ class Record(NamedTuple):
 START = b'{"number":'
 """How the line of a record begins, and no other."""
 
-_fields, _record = itemgetter(*Record._fields), Record._make
+_fields = itemgetter(*Record._fields)
 
 
 def first_line(header: Header) -> bytes:
@@ -126,7 +129,20 @@ def write_record(record: Record, header: Header) -> bytes:
     data = dict(zip(Record._fields, record, strict=True))
     if read_record(data, header) is None:
         raise TypeError(f"no record of such a search: {record}")
-    return line_of(data)
+    return line_of({**data, "choices": _joined(record.choices)})
+
+
+def _joined(choices: Sequence[str | None]) -> str | list[str | None]:
+    """Choices as one text, which is read in half the time of a list: with a bar between two, and
+    nothing for one that the candidate does not have. A list where a text has such itself."""
+    if any(text == "" or (text and BAR in text) for text in choices):
+        return list(choices)
+    return BAR.join(["" if text is None else text for text in choices])
+
+
+def _split(joined: str) -> tuple[str | None, ...]:
+    texts = joined.split(BAR)
+    return tuple(texts) if "" not in texts else tuple([text or None for text in texts])
 
 
 def read_record(data: Any, header: Header) -> Record | None:
@@ -135,12 +151,12 @@ def read_record(data: Any, header: Header) -> Record | None:
         number, key, choices, state, values, metrics, reason, seconds, worker, seed, time = _fields(
             data
         )
+        choices = _split(choices) if type(choices) is str else tuple(choices)
         numbers = [seconds, *values, *metrics.values()]
         if (
             type(number) is type(seed) is int
             and number >= 0
             and type(key) is type(reason) is type(worker) is type(time) is str
-            and type(choices) in _LISTS
             and len(choices) == len(header.choices)
             and _CHOICE.issuperset(map(type, choices))
             and state in _STATES
@@ -148,8 +164,10 @@ def read_record(data: Any, header: Header) -> Record | None:
             and bool not in map(type, numbers)
             and (isfinite(sum(numbers)) or all(map(isfinite, numbers)))
         ):
-            data["choices"], data["values"] = tuple(choices), tuple(values)
-            return _record(_fields(data))
+            own = tuple(values)
+            return Record(
+                number, key, choices, state, own, metrics, reason, seconds, worker, seed, time
+            )
     except (KeyError, TypeError, AttributeError, OverflowError):
         pass
     return None
