@@ -312,7 +312,7 @@ def test_half_precision_trains_too() -> None:
     ("changes", "named"),
     [
         ({"epochs": 0}, "epochs"),
-        ({"batch_size": 10, "accumulate": 3}, "accumulate 3"),
+        ({"batch_size": 10, "accumulate": 3}, "3 accumulated"),
         ({"learning_rate": math.nan}, "learning rate"),
         ({"optimizer": "adam"}, "adamw"),
         ({"label_smoothing": 1.0}, "label smoothing"),
