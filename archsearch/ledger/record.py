@@ -151,14 +151,15 @@ def read_record(data: Any, header: Header) -> Record | None:
         number, key, choices, state, values, metrics, reason, seconds, worker, seed, time = _fields(
             data
         )
-        choices = _split(choices) if type(choices) is str else tuple(choices)
+        joined = type(choices) is str
+        choices = _split(choices) if joined else tuple(choices)
         numbers = [seconds, *values, *metrics.values()]
         if (
             type(number) is type(seed) is int
             and number >= 0
             and type(key) is type(reason) is type(worker) is type(time) is str
             and len(choices) == len(header.choices)
-            and _CHOICE.issuperset(map(type, choices))
+            and (joined or _CHOICE.issuperset(map(type, choices)))
             and state in _STATES
             and len(values) in (0, len(header.goals))
             and bool not in map(type, numbers)
