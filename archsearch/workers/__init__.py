@@ -26,6 +26,24 @@ class Limits:
     memory_bytes: int | None = None
 
 
+class Closing:
+    """A context manager that is closed at its end."""
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
 class Workers(Protocol):
     """Evaluate candidates, several at a time, in any order.
 

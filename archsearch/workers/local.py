@@ -8,16 +8,14 @@ import queue
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Self
 
 from ..evaluation import Evaluation
 from ..trials import Outcome, Task
-from . import Limits
+from . import Closing, Limits
 from .isolation import Slot
 
 
-class LocalWorkers:
+class LocalWorkers(Closing):
     """``count`` slots on this machine; raises ``UserError`` where the evaluation cannot be
     prepared."""
 
@@ -75,17 +73,6 @@ class LocalWorkers:
         for slot in self._slots:
             self._tasks.put(None)
             slot.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _drive(self, slot: Slot) -> None:
         while (task := self._tasks.get()) is not None and not self._closed:

@@ -26,13 +26,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from ..errors import UserError
 from ..evaluation import Evaluation
 from ..trials import Outcome, Task
-from . import Limits
+from . import Closing, Limits
 from .candidate import short
 from .isolation import PACKAGE, TIMES
 from .processes import kill_group
@@ -243,7 +242,7 @@ class _Worker:
     ready: bool = False
 
 
-class RayWorkers:
+class RayWorkers(Closing):
     """Slots on Ray: ``count`` of them, each with ``cpus`` and ``gpus`` (which may be fractions);
     without a count, as many as the cluster has room for while it grows and shrinks.
 
@@ -314,17 +313,6 @@ class RayWorkers:
                 ray.kill(worker.actor)
         self._queue.clear()
         self._stack.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _place(self) -> None:
         """Start the slots and wait for the first of them."""

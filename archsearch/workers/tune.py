@@ -18,13 +18,12 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Literal, Self
 
 from ..errors import UserError
 from ..evaluation import Evaluation
 from ..trials import Outcome, Task
-from . import Limits
+from . import Closing, Limits
 from .candidate import short
 from .isolation import TIMES
 from .ray import OBJECT_STORE, connected, outcome_of, slot
@@ -49,7 +48,7 @@ STOPS_WITHIN = 60.0
 """Seconds that Tune gets to end."""
 
 
-class TuneWorkers:
+class TuneWorkers(Closing):
     """Slots on Ray, driven by Ray Tune: ``count`` candidates at a time, each with ``cpus`` and
     ``gpus``; without a count, as many as the cluster has room for. Where a cluster has more room
     than the count, one more may run.
@@ -159,17 +158,6 @@ class TuneWorkers:
                     ray.kill(worker)  # or Tune would wait for their candidates
             self._thread.join(STOPS_WITHIN)
         self._stack.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _tune(self, tuner: Any) -> None:
         try:
