@@ -19,7 +19,8 @@ def unireplknet(
     width: int, depths: tuple[int, ...], third: tuple[Spatial, ...] = (LARGE,)
 ) -> Architecture:
     """Stages of doubling width; the blocks of the third take the convolutions ``third`` in turn."""
-    stages, of_stage = [], ((SMALL,), (LARGE,), third, (LARGE,))
+    of_stage: tuple[tuple[Spatial, ...], ...] = ((SMALL,), (LARGE,), third, (LARGE,))
+    stages = []
     for i, (depth, convs) in enumerate(zip(depths, of_stage, strict=True)):
         wide = width * 2**i
         blocks = [UniRepLKNetBlock(wide, conv=convs[n % len(convs)]) for n in range(depth)]
