@@ -6,7 +6,7 @@ import errno
 import gc
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from types import TracebackType
 
 from ..errors import BadFile, UserError
 from ..files import write_atomically
-from .lines import decoded, is_whole, pieces
+from .lines import is_whole, pieces
 from .record import START, Header, Record, first_line, read_header, read_record, write_record
 
 NAME = "ledger.jsonl"
@@ -49,27 +49,30 @@ def read(path: Path) -> Contents:
     """
     first, *lines = _content(path).split(b"\n")
     header = read_header(path, first)
-    unfinished = lines.pop() if lines else b""
     damage: dict[int, str] = {}
-    found: list[tuple[int, bytes]] = []
-    for number, line in enumerate(lines, 2):
-        if is_whole(line):
-            found.append((number, line))
-        elif line:
-            inside = pieces(line, START)
-            found += ((number, piece) for piece in inside)
-            damage[number] = "damaged, read in part" if inside else "damaged, not read"
-    found += ((len(lines) + 2, piece) for piece in pieces(unfinished, START))
     records: dict[int, Record] = {}
     with _no_collection():
-        for (number, _), data in zip(found, decoded([line for _, line in found]), strict=True):
-            record = read_record(data, header)
+        for number, line in _whole(lines, damage):
+            record = read_record(line, header)
             if record is None:
                 damage[number] = "no record of this search, not read"
             elif records.setdefault(record.number, record) is not record:
                 damage[number] = f"evaluation {record.number} again, not read"
     sentences = (f"line {number}: {what}" for number, what in sorted(damage.items()))
     return Contents(header, list(records.values()), tuple(sentences))
+
+
+def _whole(lines: Sequence[bytes], damage: dict[int, str]) -> Iterator[tuple[int, bytes]]:
+    """What of the lines after the first is whole, with their numbers; ``damage`` gets the rest."""
+    for number, line in enumerate(lines, 2):
+        if is_whole(line):
+            yield number, line
+        elif line:
+            inside = pieces(line, START)
+            if number < len(lines) + 1:  # the last one may still be being written
+                damage[number] = "damaged, read in part" if inside else "damaged, not read"
+            for piece in inside:
+                yield number, piece
 
 
 class Ledger:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from zlib import crc32
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 _END = re.compile(rb',"crc":"[0-9a-f]{8}"\}')
 _END_SIZE = len(',"crc":"01234567"}')
-_AT_ONCE = 1024
-"""Lines that are decoded as one JSON array: half the time of one by one."""
 
 
 def line_of(data: Mapping[str, Any]) -> bytes:
@@ -45,24 +43,6 @@ def pieces(line: bytes, start: bytes) -> list[bytes]:
                 begin = end.end()
                 break
     return found
-
-
-def decoded(lines: Sequence[bytes]) -> Iterator[Any]:
-    """What whole lines hold, in their order; None for one that is not JSON."""
-    for i in range(0, len(lines), _AT_ONCE):
-        some = lines[i : i + _AT_ONCE]
-        together = _json(b"[%s]" % b",".join(some))
-        if isinstance(together, list) and len(together) == len(some):
-            yield from together
-        else:
-            yield from map(_json, some)
-
-
-def _json(text: bytes) -> Any:
-    try:
-        return json.loads(text.decode("ascii"))
-    except (ValueError, RecursionError):
-        return None
 
 
 def _end(body: bytes) -> bytes:

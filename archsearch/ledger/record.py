@@ -5,23 +5,23 @@ Nothing that a file says is believed before its kind was looked at; nothing of i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from operator import itemgetter
-from types import NoneType
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Annotated, Any, NamedTuple, TypeVar
+
+from msgspec import DecodeError, Meta, Struct, convert
+from msgspec.json import Decoder
 
 from ..errors import BadFile, UserError
 from ..trials import Goal, State
-from .lines import decoded, is_whole, line_of
+from .lines import is_whole, line_of
 
 FORMAT = 1
 """Version of the ledger; it changes only when old files would be read as something else."""
 
 _KIND = "archsearch ledger"
-_STATES = frozenset(get_args(State))
-_CHOICE = {str, NoneType}
 
 BAR = "|"
 """Stands between the texts of two choices."""
@@ -71,10 +71,26 @@ class Record(NamedTuple):
     time: str
 
 
+class _Line(Struct, gc=False):
+    """What the line of a record must be; each is checked as it is decoded."""
+
+    number: Annotated[int, Meta(ge=0)]
+    key: str
+    choices: str | list[str | None]
+    state: State
+    values: list[int | float]
+    metrics: dict[str, int | float]
+    reason: str
+    seconds: int | float
+    worker: str
+    seed: int
+    time: str
+
+
 START = b'{"number":'
 """How the line of a record begins, and no other."""
 
-_fields = itemgetter(*Record._fields)
+_DECODER = Decoder(_Line)
 
 
 def first_line(header: Header) -> bytes:
@@ -96,7 +112,7 @@ def read_header(name: object, line: bytes) -> Header:
         raise BadFile(f"{name}: empty, no search began in it; delete it and start anew")
     if not line.startswith(b'{"is":"%s",' % _KIND.encode()):
         raise BadFile(f"{name}: no ledger of a search")
-    (data,) = decoded([line])
+    data = _json(line)
     if isinstance(data, dict) and data.get("format") != FORMAT:
         raise BadFile(
             f"{name}: a ledger of format {_short(data.get('format'))}, this version of archsearch"
@@ -126,10 +142,10 @@ def write_record(record: Record, header: Header) -> bytes:
                 f"evaluation {record.number}: {name} is {value}, which is no result; record it as"
                 " failed"
             )
-    data = dict(zip(Record._fields, record, strict=True))
-    if read_record(data, header) is None:
+    line = line_of({**record._asdict(), "choices": _joined(record.choices)})
+    if read_record(line, header) is None:
         raise TypeError(f"no record of such a search: {record}")
-    return line_of({**data, "choices": _joined(record.choices)})
+    return line
 
 
 def _joined(choices: Sequence[str | None]) -> str | list[str | None]:
@@ -145,33 +161,46 @@ def _split(joined: str) -> tuple[str | None, ...]:
     return tuple(texts) if "" not in texts else tuple([text or None for text in texts])
 
 
-def read_record(data: Any, header: Header) -> Record | None:
-    """A record from JSON data; None for data that is none of this search."""
+def read_record(line: bytes, header: Header) -> Record | None:
+    """The record that a whole line holds; None where it holds none of this search."""
     try:
-        number, key, choices, state, values, metrics, reason, seconds, worker, seed, time = _fields(
-            data
-        )
-        joined = type(choices) is str
-        choices = _split(choices) if joined else tuple(choices)
-        numbers = [seconds, *values, *metrics.values()]
-        if (
-            type(number) is type(seed) is int
-            and number >= 0
-            and type(key) is type(reason) is type(worker) is type(time) is str
-            and len(choices) == len(header.choices)
-            and (joined or _CHOICE.issuperset(map(type, choices)))
-            and state in _STATES
-            and len(values) in (0, len(header.goals))
-            and bool not in map(type, numbers)
-            and (isfinite(sum(numbers)) or all(map(isfinite, numbers)))
-        ):
-            own = tuple(values)
-            return Record(
-                number, key, choices, state, own, metrics, reason, seconds, worker, seed, time
-            )
-    except (KeyError, TypeError, AttributeError, OverflowError):
-        pass
-    return None
+        own = _line(line)
+        numbers = [own.seconds, *own.values, *own.metrics.values()]
+        if not (isfinite(sum(numbers)) or all(map(isfinite, numbers))):
+            return None
+    except (ValueError, RecursionError, OverflowError):
+        return None
+    choices = _split(own.choices) if isinstance(own.choices, str) else tuple(own.choices)
+    values = tuple(own.values)
+    if len(choices) != len(header.choices) or len(values) not in (0, len(header.goals)):
+        return None
+    return Record(
+        own.number,
+        own.key,
+        choices,
+        own.state,
+        values,
+        own.metrics,
+        own.reason,
+        own.seconds,
+        own.worker,
+        own.seed,
+        own.time,
+    )
+
+
+def _line(line: bytes) -> _Line:
+    try:
+        return _DECODER.decode(line)
+    except DecodeError:  # also for half of a surrogate pair, which a candidate's words may hold
+        return convert(_json(line), _Line)
+
+
+def _json(line: bytes) -> Any:
+    try:
+        return json.loads(line.decode("ascii"))
+    except (ValueError, RecursionError):
+        return None
 
 
 def _goals(header: Header) -> str:
