@@ -41,8 +41,11 @@ if TYPE_CHECKING:
     from .search import resume_search as resume_search
     from .search import search as search
     from .space import SearchSpace as SearchSpace
+    from .supernet.files import read_supernet as read_supernet
     from .train import resume as resume
     from .train import train as train
+    from .train.supernet import resume_supernet as resume_supernet
+    from .train.supernet import train_supernet as train_supernet
     from .training.recipe import Recipe as Recipe
 
 __version__ = "0.1.0"
@@ -72,11 +75,14 @@ _HOMES = {
     "find_space": "loading",
     "parse_budget": "budget",
     "parse_budgets": "budget",
+    "read_supernet": "supernet.files",
     "resume": "train",
     "resume_search": "search",
+    "resume_supernet": "train.supernet",
     "save_design": "save",
     "search": "search",
     "train": "train",
+    "train_supernet": "train.supernet",
 }
 """Public name to the module it lives in."""
 

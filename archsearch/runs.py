@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -11,8 +12,9 @@ from itertools import count
 from pathlib import Path
 from secrets import token_hex
 from shutil import rmtree
+from typing import Any
 
-from .errors import UserError
+from .errors import BadFile, UserError
 from .files import write_atomically
 
 LONGEST_NAME = 100
@@ -99,6 +101,23 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise UserError(f"{folder}: another process is at work on it; wait for it") from None
         yield
+
+
+def read_record(path: Path, form: int, what: str) -> dict[str, Any]:
+    """The JSON object that a run keeps in a file, of the version ``form``.
+
+    Raises ``UserError`` where there is no such file, and so no ``what`` ("training to go on with"),
+    and ``BadFile`` for one that is damaged or of another version.
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(f"{path.parent}: no {what} (there is no {path})") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise BadFile(f"{path}: cannot be read ({type(error).__name__})") from None
+    if not isinstance(record, dict) or record.get("format") != form:
+        raise BadFile(f"{path}: not of this version of archsearch")
+    return record
 
 
 def _take_name(hidden: Path, parent: Path, name: str | None, default: str) -> Path:

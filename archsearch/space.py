@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from fractions import Fraction
 from functools import cached_property, lru_cache
+from hashlib import sha256
 from itertools import product as cartesian
 from math import prod
 from types import MappingProxyType
@@ -456,6 +457,12 @@ def assignments(tree: Any) -> Iterator[Values]:
         chosen, paths = dict(variant.forks), [path for path, _ in variant.leaves]
         for row in variant.rows():
             yield chosen | dict(zip(paths, row, strict=True))
+
+
+def digest(space: SearchSpace) -> str:
+    """16 hexadecimal digits that are equal for spaces of the same networks and names of choices."""
+    definition = repr(replace(space, objective="", origin=""))
+    return sha256(definition.encode()).hexdigest()[:16]
 
 
 def _known(tree: Any, values: Mapping[str, Any]) -> bool:

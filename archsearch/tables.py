@@ -155,7 +155,7 @@ def _tabulated(
     size = space.input[1:]
     for i, part in enumerate(space.parts):
         builder = _Builder(part, before, size, dict(costs), peaks)
-        for rows in _choices(part.block)[1]:
+        for rows in choices(part.block)[1]:
             builder.add(rows)
         follows = _follows(space, part, before if i else (0,), builder.width)
         table, size = builder.finish(follows)
@@ -176,7 +176,7 @@ def _follows(
 
 
 @lru_cache(maxsize=8)
-def _choices(block: Block) -> tuple[list[Values], list[IntArray]]:
+def choices(block: Block) -> tuple[list[Values], list[IntArray]]:
     """All values of a block's choices, and their places grouped by structure: everything but
     numbers above 0 other than 1, of which whole columns vary. Stages often share a block."""
     picks: list[Values] = []
@@ -193,6 +193,23 @@ def _choices(block: Block) -> tuple[list[Values], list[IntArray]]:
 def _is_number(value: Any) -> bool:
     """Whether a formula takes it as one of many: zero and below are told apart, and refused."""
     return isinstance(value, int | Fraction) and value > 0 and value != 1
+
+
+def columns_of(picks: Sequence[Values]) -> Values:
+    """Picks of one structure as one: the values of every choice as an array."""
+    return {path: _column([pick[path] for pick in picks]) for path in picks[0]}
+
+
+def split(picks: Sequence[Values], rows: IntArray) -> list[IntArray]:
+    """Smaller groups of picks, for what cannot be traced at once: those equal in everything but the
+    width, or every one by itself."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for row in rows.tolist():
+        values = (value for path, value in picks[row].items() if path != "width")
+        groups.setdefault(tuple(values), []).append(row)
+    if len(groups) == 1:
+        return [rows[i : i + 1] for i in range(len(rows))]
+    return [np.array(group) for group in groups.values()]
 
 
 def _column(values: Sequence[Any]) -> Any:
@@ -239,7 +256,7 @@ class _Builder:
         peaks: bool,
     ) -> None:
         self.part, self.before, self.size = part, before, size
-        self.picks = _choices(part.block)[0]
+        self.picks = choices(part.block)[0]
         self.costs, self.peaks = costs, peaks
         shape = len(before), len(self.picks)
         self.width = np.zeros(shape[1], np.int64)
@@ -266,21 +283,11 @@ class _Builder:
             for places, result in traced:
                 self._record(rows, places, result)
             return
-        groups = self._split(rows)
+        groups = split(self.picks, rows)
         if len(groups) == 1:
             raise problem
         for group in groups:
             self.add(group)
-
-    def _split(self, rows: IntArray) -> list[IntArray]:
-        """Rows equal in everything but the width, or every row by itself."""
-        groups: dict[tuple[Any, ...], list[int]] = {}
-        for row in rows.tolist():
-            values = (value for path, value in self.picks[row].items() if path != "width")
-            groups.setdefault(tuple(values), []).append(row)
-        if len(groups) == 1:
-            return [rows[i : i + 1] for i in range(len(rows))]
-        return [np.array(group) for group in groups.values()]
 
     def _attempt(self, rows: IntArray, places: range) -> _Traced | IllegalArchitecture:
         try:
@@ -296,7 +303,7 @@ class _Builder:
         """
         single, width = len(places) == 1, self.before[places[0]]
         unknown = width if single else Poly.variable(BEFORE)
-        columns = self._columns(rows)
+        columns = columns_of([self.picks[row] for row in rows.tolist()])
         with collecting() as collected, np.errstate(divide="ignore", invalid="ignore"):
             block: Block = fill(self.part.block, columns)
             opening = _trace(self.part.opening(block), Shape(unknown, self.size))
@@ -339,10 +346,6 @@ class _Builder:
         for mask in collected.masks:
             can_be = can_be & mask.reshape(-1)
         return features, can_be, peak
-
-    def _columns(self, rows: IntArray) -> dict[str, Any]:
-        picks = [self.picks[row] for row in rows.tolist()]
-        return {path: _column([pick[path] for pick in picks]) for path in picks[0]}
 
     def _features(self, scope: Scope) -> dict[str, Number]:
         own = chain(scope)

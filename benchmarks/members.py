@@ -7,6 +7,11 @@ budget, all alike: a part of CIFAR-10's training pictures, a few epochs, one thr
 on validation pictures; the test split is not touched. Every training is a row of a ledger
 (``results/tiny_cifar10.csv``, a table that ``archsearch fit`` reads, and one beside it for networks
 outside the space); what is in it is not done again.
+
+    python benchmarks/members.py --cifar10 cifar10:DIR --curves
+
+trains the members again and keeps what they are worth after every epoch, in
+``results/tiny_cifar10_curves.csv``: how many epochs tell how good a network will be.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from measure import print_table
@@ -32,8 +37,13 @@ from archsearch.handmade import HANDMADE
 from archsearch.points import part_names, point_of, texts_of
 from archsearch.serialization import key
 
+if TYPE_CHECKING:
+    from archsearch.data.dataset import Data
+    from archsearch.training.loop import Training
+
 SPACE = find_space("tiny")
 LEDGER = Path(__file__).parent / "results" / "tiny_cifar10.csv"
+CURVES = LEDGER.with_name("tiny_cifar10_curves.csv")
 
 MEMBERS = 40
 """Random members for the rank correlation, each trained once."""
@@ -108,22 +118,44 @@ def tasks() -> Iterator[Task]:
 
 
 # -- training ----------------------------------------------------------------------------------
-def trained(task: Task, source: str) -> Row:
-    """One row of the ledger."""
+def begun(task: Task, source: str) -> tuple[Training, Data]:
+    """A training that is not judged on its way, which would take a fifth of the time; and its data."""
     import torch
 
     from archsearch.nets.build import build
-    from archsearch.training.feed import Feed
     from archsearch.training.job import Source
     from archsearch.training.loop import Training
-    from archsearch.training.metrics import judge
 
     torch.set_num_threads(1)
     torch.manual_seed(task.seed)
     data = Source(source, validation=0.1, limit=PICTURES).open()
-    # judged once, at the end: judging after every epoch would take a fifth of the time
     unwatched = replace(data, validation=data.validation.select(np.arange(0)))
-    training = Training(build(task.architecture), unwatched, RECIPE, task.seed)
+    return Training(build(task.architecture), unwatched, RECIPE, task.seed), data
+
+
+def curve(task: Task, source: str) -> list[Row]:
+    """What a network is worth after every epoch."""
+    from archsearch.training.feed import Feed
+    from archsearch.training.metrics import judge
+
+    training, data = begun(task, source)
+    validation, rows = Feed(data.validation, training.place.device), []
+
+    def look(epoch: Mapping[str, Any]) -> None:
+        accuracy = judge(*training.predict(validation), data.classes).accuracy
+        own = {"epoch": epoch["epoch"], "accuracy": round(100 * accuracy, 2)}
+        rows.append({"key": key(task.architecture), **own})
+
+    training.run(look)
+    return rows
+
+
+def trained(task: Task, source: str) -> Row:
+    """One row of the ledger."""
+    from archsearch.training.feed import Feed
+    from archsearch.training.metrics import judge
+
+    training, data = begun(task, source)
     start = time.process_time()
     training.run()
     answers = training.predict(Feed(data.validation, training.place.device))
@@ -162,12 +194,14 @@ def by_hand(ledger: Path) -> Path:
 
 
 def read_ledger(ledger: Path) -> list[Row]:
-    rows: list[Row] = []
-    for path in (ledger, by_hand(ledger)):
-        if path.exists():
-            with path.open(newline="", encoding="utf-8") as file:
-                rows += csv.DictReader(file)
-    return rows
+    return [*_read(ledger), *_read(by_hand(ledger))]
+
+
+def _read(path: Path) -> list[Row]:
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def write_ledger(ledger: Path, rows: Sequence[Row]) -> None:
@@ -181,6 +215,34 @@ def _write(path: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     write_atomically(path, text.getvalue())
+
+
+def write_curves(source: str) -> None:
+    """Train the members that have no curve yet, and say how each epoch ranks them."""
+    from scipy.stats import kendalltau
+
+    rows = _read(CURVES)
+    done = {row["key"] for row in rows}
+    for network in drawn(0, MEMBERS, member):
+        if key(network) not in done:
+            rows += curve(Task("member", network, 0), source)
+            _write(CURVES, ("key", "epoch", "accuracy"), rows)
+    columns = [
+        {row["key"]: float(row["accuracy"]) for row in rows if int(row["epoch"]) == epoch}
+        for epoch in range(1, EPOCHS + 1)
+    ]
+    last = np.array(list(columns[-1].values()))
+    better = last >= np.median(last)
+    table = []
+    for epoch, own in enumerate(columns[:-1], 1):
+        values = np.array([own[name] for name in columns[-1]])
+        taus = kendalltau(values, last), kendalltau(values[better], last[better])
+        table.append([str(epoch), *(f"{tau.statistic:.2f}" for tau in taus)])
+    print_table(
+        f"What {MEMBERS} members are worth early on, against the end ({EPOCHS} epochs)",
+        ["epochs", "Kendall", "Kendall, better half"],
+        table,
+    )
 
 
 # -- what came of it ---------------------------------------------------------------------------
@@ -264,7 +326,11 @@ def main() -> None:
     parser.add_argument("--cifar10", default="cifar10:data/cifar10", help="as for archsearch train")
     parser.add_argument("--ledger", type=Path, default=LEDGER)
     parser.add_argument("--only-tables", action="store_true", help="train nothing")
+    parser.add_argument("--curves", action="store_true", help="what members are worth early on")
     args = parser.parse_args()
+    if args.curves:
+        write_curves(args.cifar10)
+        return
     args.ledger.parent.mkdir(parents=True, exist_ok=True)
     todo = list(tasks())
     networks = {key(task.architecture): task.architecture for task in todo}

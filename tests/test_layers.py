@@ -22,10 +22,10 @@ LAYERS = [
     "space", "points", "tables", "candidates", "budget", "handmade",
     "nets",
     "data", "training", "proxies", "scores", "fitted",
-    "objectives", "devices", "shown", "explorers", "loading", "fit", "design",
+    "objectives", "devices", "shown", "explorers", "loading", "inputs", "fit", "design",
     "trials", "members", "tabular", "proposals", "surrogate", "studies", "strategies",
-    "evaluation", "ledger",
-    "runs", "report", "save", "train", "evaluate", "workers", "search",
+    "runs", "supernet", "evaluation", "ledger",
+    "report", "save", "train", "evaluate", "workers", "search",
     "cli", "__main__", "__init__",
 ]  # fmt: skip
 """Lowest first. A module imports modules before it, never after; within a package, anything."""
@@ -46,7 +46,7 @@ HEAVY = {
 }
 """Packages that are imported inside the functions that need them."""
 
-TENSORS = ("nets", "training", "proxies")
+TENSORS = ("nets", "training", "proxies", "supernet")
 """Packages that may import torch on load; nothing that the command line loads imports them."""
 
 

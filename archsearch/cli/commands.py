@@ -17,7 +17,8 @@ COMMANDS = {
     "train": "train a network on data, and judge it on pictures it has not seen",
     "evaluate": "judge a trained network on data",
     "search": "try candidates side by side, and keep the best: evolution, samplers, Ray",
-    "resume": "go on with a training or a search that was cut off",
+    "supernet": "train one network that holds the weights of a whole space",
+    "resume": "go on with a training, a supernet or a search that was cut off",
     "show": "show a network, stage by stage",
     "cost": "show what a network costs, by stage, block or layer",
     "compare": "put networks side by side",
@@ -30,7 +31,12 @@ COMMANDS = {
 
 
 class Parser(argparse.ArgumentParser):
-    """Complains in one line, as an exception, and knows its options by name."""
+    """Complains in one line, as an exception, and knows its options by name.
+
+    ``words`` are what a command is going to parse: its options may depend on the first.
+    """
+
+    words: Sequence[str] = ()
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs | {"allow_abbrev": False})
@@ -51,7 +57,7 @@ def run(argv: Sequence[str]) -> int:
     if name is not None and words[0] == name and name not in COMMANDS:
         raise UserError(f"no command is named {name[:40]!r}; {suggestion(name, COMMANDS)}")
     module = _module(name) if name in COMMANDS else None
-    parser, chosen = _parser(name, module)
+    parser, chosen = _parser(name, module, words[1:])
     try:
         args, unknown = parser.parse_known_args(words, argparse.Namespace(argv=list(argv)))
     except SystemExit as done:  # --help and --version
@@ -69,7 +75,9 @@ def _module(name: str) -> ModuleType:
     return import_module(f".{name}", __package__)
 
 
-def _parser(name: str | None, module: ModuleType | None) -> tuple[Parser, Parser]:
+def _parser(
+    name: str | None, module: ModuleType | None, words: Sequence[str]
+) -> tuple[Parser, Parser]:
     """The whole parser, and that of the command; the other commands are there by name alone."""
     parser = Parser(
         prog="archsearch",
@@ -82,6 +90,7 @@ def _parser(name: str | None, module: ModuleType | None) -> tuple[Parser, Parser
     for command, summary in COMMANDS.items():
         own = commands.add_parser(command, help=summary, description=_sentence(summary))
         if command == name and module is not None:
+            own.words = words
             module.arguments(own)
             chosen = own
     return parser, chosen

@@ -8,8 +8,11 @@ from pathlib import Path
 
 from ..errors import UserError, suggestion
 from .commands import Parser
-from .options import ARCH_HELP, add_network_options
+from .options import ARCH_HELP, add_network_options, add_option, whole
 from .pick import add_pick, chosen, folder_of
+
+INHERITED = ""
+"""The value of --weights where no file is named."""
 
 STUDY = "optuna"
 """The format that is not a network's: a study of all trials of a search."""
@@ -26,7 +29,12 @@ def arguments(parser: Parser) -> None:
         "optuna-dashboard (default: pytorch)",
     )  # fmt: skip
     parser.add_argument(
-        "--weights", metavar="FILE", help="safetensors to export with (default: fresh weights)"
+        "--weights", nargs="?", const=INHERITED, metavar="FILE",
+        help="safetensors to export with; without FILE, of a search over a supernet, the weights "
+        "that the network was judged with, beside PyTorch code too (default: fresh weights)",
+    )  # fmt: skip
+    add_option(
+        parser, "--finetune-epochs", whole, metavar="N", help="train inherited weights further"
     )
     parser.add_argument(
         "--deploy", action="store_true",
@@ -49,6 +57,13 @@ def run(args: Namespace) -> int:
     if args.format not in FORMATS:
         known = suggestion(args.format, (*FORMATS, STUDY))
         raise UserError(f"--format {args.format[:40]}: unknown; {known}")
+    if args.weights == INHERITED:
+        return _inherited(args)
+    if args.finetune_epochs is not None:
+        raise UserError(
+            "--finetune-epochs: only weights inherited from a supernet are trained here; give"
+            " --weights without a file, or see archsearch train --weights"
+        )
     network = chosen(args.architecture, args)
     if args.output == "-":
         if args.format != "pytorch":
@@ -68,6 +83,36 @@ def run(args: Namespace) -> int:
         net = build(network)
         load_weights(args.weights, net)
     export(network, paths[0], args.format, net, args.deploy)
+    print(*paths, sep="\n")
+    return 0
+
+
+def _inherited(args: Namespace) -> int:
+    """Write a network of a search over a supernet with the weights it has there."""
+    from ..nets.export import export
+    from ..search.product import fine_tune, fine_tuned, inherited_product, supernet_of
+    from . import train
+
+    if args.output == "-":
+        raise UserError("--output -: weights need a file beside the code; name a file")
+    if args.input is not None or args.classes is not None:
+        raise UserError(
+            "--input and --classes are the supernet's, with its weights; leave them out"
+        )
+    trained = supernet_of(folder_of(args.architecture))
+    paths = _outputs(args)
+    product = inherited_product(trained, chosen(args.architecture, args))
+    if args.finetune_epochs is not None:
+        command = ["archsearch", *args.argv]
+        run = fine_tune(
+            trained, product, args.finetune_epochs, command=command, **train.talk(False)
+        )
+        if status := train.end(run, False):
+            return status
+        product = fine_tuned(product, run)
+    export(product.architecture, paths[0], args.format, product.net, args.deploy)
+    if args.format == "pytorch" and not args.deploy:
+        product.save(paths[1])
     print(*paths, sep="\n")
     return 0
 
@@ -95,10 +140,11 @@ def _outputs(args: Namespace) -> list[Path]:
     from ..nets.export import weights_beside
 
     path = _output(args)
-    if not (args.deploy and args.weights is not None and args.format == "pytorch"):
+    given = args.weights
+    if args.format != "pytorch" or given is None or not (args.deploy or given == INHERITED):
         return [path]
     beside = weights_beside(path)
-    if beside.exists() and beside.samefile(args.weights):
+    if given != INHERITED and beside.exists() and beside.samefile(given):
         raise UserError(f"{path}: its merged weights would replace {beside}; name another file")
     if beside.exists() and args.output is None:
         raise UserError(f"{beside} exists; say --output {path} to replace it, or name another file")

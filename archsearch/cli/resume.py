@@ -1,4 +1,4 @@
-"""``archsearch resume RUN``: go on with a training or a search that was cut off."""
+"""``archsearch resume RUN``: go on with what was cut off: a training, a supernet or a search."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from ..errors import UserError
-from . import search, train
+from . import search, supernet, train
 from .commands import Parser
 from .options import add_option, whole
 
@@ -28,13 +28,23 @@ def run(args: Namespace) -> int:
     folder = given if given.is_dir() else Path("runs") / given
     if (folder / SEARCH).is_file():
         return _search(args, folder)
+    if args.trials is not None and any((folder / name).is_file() for name in TRAININGS):
+        raise UserError(
+            f"--trials {args.trials}: {folder} is a training, not a search; leave it out"
+        )
     if (folder / TRAINING).is_file():
         return _training(args, folder)
-    raise UserError(f"{folder}: nothing to go on with (it has no {SEARCH} and no {TRAINING})")
+    if (folder / SUPERNET).is_file():
+        return _supernet(args, folder)
+    raise UserError(
+        f"{folder}: nothing to go on with (it has no {TRAINING}, {SUPERNET} or {SEARCH})"
+    )
 
 
-SEARCH, TRAINING = "search.json", "train.json"
-"""What tells the folder of a search and of a training."""
+SEARCH, TRAINING, SUPERNET = "search.json", "train.json", "supernet.json"
+"""What tells the folder of a search, of a training and of a supernet."""
+
+TRAININGS = (TRAINING, SUPERNET)
 
 
 def _search(args: Namespace, folder: Path) -> int:
@@ -52,9 +62,12 @@ def _search(args: Namespace, folder: Path) -> int:
 def _training(args: Namespace, folder: Path) -> int:
     from ..train import resume
 
-    if args.trials is not None:
-        raise UserError(
-            f"--trials {args.trials}: {folder} is a training, not a search; leave it out"
-        )
     found = resume(folder, device=args.device, **train.talk(args.quiet))
     return train.end(found, args.quiet)
+
+
+def _supernet(args: Namespace, folder: Path) -> int:
+    from ..train.supernet import resume_supernet
+
+    found = resume_supernet(folder, device=args.device, **train.talk(args.quiet))
+    return supernet.end(found, args.quiet)

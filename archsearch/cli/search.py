@@ -18,9 +18,11 @@ INTERRUPTED = 130
 
 
 def arguments(parser: Parser) -> None:
+    parser.add_argument("--space", metavar="NAME|FILE", help="search space (default: mobile)")
     parser.add_argument(
-        "--space", default="mobile", metavar="NAME|FILE", help="search space (default: mobile)"
-    )
+        "--supernet", metavar="RUN",
+        help="a trained supernet: its members are judged with its weights, and not trained",
+    )  # fmt: skip
     parser.add_argument(
         "--objective", action="append", metavar="NAME|FILE",
         help="what makes a network better; several: a Pareto front (default: accuracy)",
@@ -110,12 +112,12 @@ def run(args: Namespace) -> int:
     from ..search import search
 
     check_output(args.output, args.name)
-    compare = ("resnet",) if args.compare is None else tuple(args.compare)
     found = search(
         args.space,
         _objectives(args),
         budgets=args.budget,
         data=_source(args),
+        supernet=args.supernet,
         trials=args.trials,
         strategy=args.strategy,
         machines=machines(args),
@@ -129,12 +131,13 @@ def run(args: Namespace) -> int:
         memory_per_trial=args.memory_limit,
         scheduler=args.scheduler,
         start=None if args.start == "none" else args.start,
-        compare=() if compare == ("none",) else compare,
+        compare=() if args.compare == ["none"] else args.compare,
         table=args.table,
         encoding=[] if args.encoding is None else args.encoding.split(","),
         output=args.output,
         name=args.name,
         command=["archsearch", *args.argv],
+        note=(lambda line: None) if args.quiet else _note,
         **talk(args.quiet),
     )
     return end(found, args.quiet)
@@ -162,6 +165,10 @@ def talk(quiet: bool) -> dict[str, Any]:
     from .search_view import SearchView
 
     return {"on_start": _say_where, "watch": SearchView()}
+
+
+def _note(line: str) -> None:
+    print(f"note: {line}", flush=True)
 
 
 def _say_where(folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    from argparse import _ArgumentGroup as ArgumentGroup
+
     from ..architecture import Architecture
     from ..train import Trained
     from ..training.job import Source
@@ -35,6 +38,19 @@ def arguments(parser: Parser) -> None:
     parser.add_argument("architecture", metavar="ARCH", help=ARCH_HELP)
     parser.add_argument("--data", default="digits", metavar="SOURCE", help=DATA_HELP)
     add_network_options(parser)
+    recipe = recipe_arguments(parser)
+    recipe.add_argument("--compile", action="store_true", help="compile the network first")
+    recipe.add_argument("--teacher", metavar="RUN", help="a trained network to be taught by")
+    recipe.add_argument("--weights", metavar="RUN", help="trained weights to start from")
+    add_option(
+        parser, "--seeds", partial(whole, most=1000), 1, metavar="N",
+        help="train so often, from --seed on, and give mean and deviation (default: 1)",
+    )  # fmt: skip
+    run_arguments(parser)
+
+
+def recipe_arguments(parser: Parser) -> ArgumentGroup:
+    """How something is trained; the group of these options, for more."""
     recipe = parser.add_argument_group("recipe")
     add_option(recipe, "--epochs", whole, metavar="N", help="epochs (default: 30)")
     add_option(recipe, "--batch-size", whole, metavar="N", help="pictures a step (128)")
@@ -58,18 +74,12 @@ def arguments(parser: Parser) -> None:
         "--precision", metavar="NAME",
         help="auto, float32, bfloat16 or float16 (auto: mixed on a GPU)",
     )  # fmt: skip
-    recipe.add_argument("--compile", action="store_true", help="compile the network first")
-    recipe.add_argument("--teacher", metavar="RUN", help="a trained network to be taught by")
-    recipe.add_argument("--weights", metavar="RUN", help="trained weights to start from")
-    _run_arguments(parser)
+    return recipe
 
 
-def _run_arguments(parser: Parser) -> None:
+def run_arguments(parser: Parser) -> None:
+    """Seed, data and device of a training, and where its run goes."""
     add_option(parser, "--seed", partial(whole, least=0), 0, metavar="N", help="(default: 0)")
-    add_option(
-        parser, "--seeds", partial(whole, most=1000), 1, metavar="N",
-        help="train so often, from --seed on, and give mean and deviation (default: 1)",
-    )  # fmt: skip
     add_option(
         parser, "--validation", ratio, metavar="10%",
         help="share of the training pictures to watch by (default: 10%% where there are none)",
@@ -96,7 +106,7 @@ def run(args: Namespace) -> int:
     trained = train(
         network,
         source,
-        _recipe(args, source),
+        recipe_of(args, source, compile=args.compile),
         seeds=range(args.seed, args.seed + args.seeds),
         device=args.device,
         devices=args.devices,
@@ -138,7 +148,7 @@ def fitted(args: Namespace) -> tuple[Architecture, Source, str]:
     return network, source, f"{' and '.join(changes)}, as {data.name} has" if changes else ""
 
 
-def _recipe(args: Namespace, source: Source) -> Recipe:
+def recipe_of(args: Namespace, source: Source, **more: Any) -> Recipe:
     """The recipe with what was given changed; the defaults are its own."""
     from ..training.recipe import Recipe
 
@@ -149,7 +159,7 @@ def _recipe(args: Namespace, source: Source) -> Recipe:
     given = {name: value for name in names if (value := getattr(args, name)) is not None}
     if given.get("clip") == 0:
         given["clip"] = None
-    return Recipe(**given, augment=_augment(args.augment, source), compile=args.compile)
+    return Recipe(**given, **more, augment=_augment(args.augment, source))
 
 
 def _augment(name: str, source: Source) -> Any:
@@ -186,11 +196,16 @@ def end(trained: Trained, quiet: bool) -> int:
     """Say what came of it, and return the exit status."""
     from ..report.training import run_lines
 
+    return say_end(trained, [] if quiet else run_lines(trained.outcomes), quiet)
+
+
+def say_end(trained: Trained, lines: Sequence[str], quiet: bool) -> int:
+    """Say these lines of a run and where it is, or the latter alone; the exit status."""
     if quiet:
         print(trained.folder)
     else:
         files = sorted(path.name for path in trained.folder.iterdir() if path.name[0] != ".")
-        print("", *run_lines(trained.outcomes), sep="\n")
+        print("", *lines, sep="\n")
         print(f"\n{trained.folder}: {', '.join(files)}")
     if trained.state == "stopped":
         print(f"stopped; go on with: archsearch resume {trained.folder}")

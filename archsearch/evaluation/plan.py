@@ -23,11 +23,13 @@ from ..trials import Goal
 from . import Evaluation
 from .asked import Asked, Kind, asked_for
 from .batches import Batch, Batches
+from .inherited import inherited
 from .judge import Judge
 from .shipping import shipped
 
 if TYPE_CHECKING:
     from ..data.dataset import Data
+    from ..supernet.weights import Supernet
     from ..training.job import Source
     from ..training.recipe import Recipe
 
@@ -52,7 +54,8 @@ class Plan:
 
     @property
     def kind(self) -> Kind:
-        return self.asked.kind
+        kind = self.asked.kind
+        return "scored" if kind == "trained" and self.epochs is None else kind
 
     @cached_property
     def goals(self) -> tuple[Goal, ...]:
@@ -79,6 +82,8 @@ class Plan:
     @property
     def watched(self) -> Goal | None:
         """The first goal that changes from epoch to epoch: what candidates are stopped early by."""
+        if self.epochs is None:
+            return None
         return next((goal for goal in self.goals if self.asked.learns(goal.name)), None)
 
     @cached_property
@@ -110,6 +115,7 @@ def plan(
     recipe: Mapping[str, Any] = NO_RECIPE,
     device: str | None = None,
     threads: int = 1,
+    supernet: Supernet | None = None,
 ) -> Plan:
     """How to judge networks of ``space`` by ``objectives``: names of shipped ones, paths, costs by
     the names they have in budgets (which are made small), or objectives as they are.
@@ -117,7 +123,8 @@ def plan(
     Where something is trained, ``data`` (or what ``source`` opens) is what on; ``epochs`` and
     fields of a ``recipe`` go before what the objectives say. ``device`` is one of ``find_device``,
     on the worker, and ``threads`` how many torch uses there. All candidates share one training, and
-    everything else is evaluated once for each.
+    everything else is evaluated once for each. With a ``supernet`` of the space nothing is trained:
+    what a training would tell is told of the weights inherited from it.
 
     Raises ``UserError`` for what cannot be found, does not go together, or cannot be sent to
     workers.
@@ -131,8 +138,12 @@ def plan(
 
             data = (source or Source()).open()
         _check_data(space, data)
-        found = _recipe(asked, epochs, recipe, len(data.train))
-        made = Plan(asked, Judge(asked, space, without_test(data), found, device), threads)
+        judge = Judge(asked, space, without_test(data), device=device)
+        if supernet is not None:
+            judge = replace(judge, inherited=inherited(supernet))
+        else:
+            judge = replace(judge, recipe=_recipe(asked, epochs, recipe, len(data.train)))
+        made = Plan(asked, judge, threads)
     if made.kind != "vectorised":
         _ = made.evaluation  # so that what cannot be sent is told of before anything begins
     return made

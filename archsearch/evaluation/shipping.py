@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import reduce
 from io import BytesIO
@@ -17,6 +17,7 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ..data.dataset import Data
 from ..errors import UserError
@@ -29,12 +30,14 @@ PROTOCOL = 5
 
 @dataclass(frozen=True, eq=False)
 class Shipped:
-    """An ``Evaluation``: ``content`` is a pickled ``Judge`` without its data, which travel beside
-    it, and ``files`` are what it refers to. ``threads`` is how many torch may use."""
+    """An ``Evaluation``: ``content`` is a pickled ``Judge`` without its data and the ``tensors`` of
+    its supernet, which travel beside it, and ``files`` are what it refers to. ``threads`` is how
+    many torch may use."""
 
     files: tuple[SourceFile, ...]
     content: bytes
     data: Data | None
+    tensors: Mapping[str, npt.NDArray[Any]]
     threads: int
     builds: bool
 
@@ -56,15 +59,21 @@ class Shipped:
         if self.data is not None:
             for split in (self.data.train, self.data.validation):
                 split.images.batch(np.zeros(1, np.int64))
-        return replace(judge, data=self.data)
+        judge = replace(judge, data=self.data)
+        if judge.inherited is not None:
+            judge = replace(judge, inherited=replace(judge.inherited, tensors=self.tensors))
+            judge.prepare()
+        return judge
 
 
 def shipped(judge: Judge, threads: int, builds: bool) -> Shipped:
     """A judge as it travels. Raises ``UserError`` for what exists in this process only."""
     stream = BytesIO()
     pickler = _Pickler(stream)
+    own = judge.inherited
+    bare = None if own is None else replace(own, tensors={})
     try:
-        pickler.dump(replace(judge, data=None))
+        pickler.dump(replace(judge, data=None, inherited=bare))
     except (pickle.PicklingError, AttributeError, TypeError) as error:
         told = " ".join(str(error).split())[:200]
         raise UserError(
@@ -72,7 +81,8 @@ def shipped(judge: Judge, threads: int, builds: bool) -> Shipped:
             " give the file's path"
         ) from None
     files = tuple(pickler.files.values())
-    return Shipped(files, stream.getvalue(), judge.data, threads, builds)
+    tensors = {} if own is None else own.tensors
+    return Shipped(files, stream.getvalue(), judge.data, tensors, threads, builds)
 
 
 class _Pickler(pickle.Pickler):

@@ -7,8 +7,9 @@ One process appends at a time (``runs.locked``); any number may read meanwhile.
 
 from __future__ import annotations
 
+from ..space import digest
 from .file import NAME, Contents, Ledger, create, read
-from .history import choice_names, digest, record_of, trials_of
+from .history import choice_names, record_of, trials_of
 from .record import FORMAT, Header, Record, first_line, write_record
 
 __all__ = [

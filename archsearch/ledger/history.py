@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from datetime import UTC, datetime
-from hashlib import sha256
 
 from ..errors import UserError
 from ..members import Members
@@ -24,12 +22,6 @@ def choice_names(space: SearchSpace) -> tuple[str, ...]:
                 names[f"{part}.{path}"] = None
         names[f"{part}.{DEPTH}"] = None
     return tuple(names)
-
-
-def digest(space: SearchSpace) -> str:
-    """16 hexadecimal digits that are equal for spaces of the same networks and names of choices."""
-    definition = repr(replace(space, objective="", origin=""))
-    return sha256(definition.encode()).hexdigest()[:16]
 
 
 def record_of(trial: Trial, members: Members, header: Header) -> Record:

@@ -57,11 +57,12 @@ def source(
 
 
 def recipe_source(recipe: Recipe, x: Shape) -> tuple[str, str, list[str]]:
-    """The text of a module with the class of one block, its name, and the arguments for ``x``."""
+    """The text of a module with the class of one block, its name, and the arguments for ``x``; in
+    it is the function ``initialise`` as in that of a network."""
     part = read_part(trace(recipe, x))
     layers, own = own_layers([part])
     classes = Classes([part], TAKEN | own)
-    blocks = [*layers, *classes.texts()]
+    blocks = [*layers, *classes.texts(), _initialise([part], classes)]
     text = "\n\n\n".join("\n".join(block) for block in blocks)
     name, arguments = classes.call(part)
     return "\n".join([*IMPORTS, "", "", text, ""]), name, arguments

@@ -18,6 +18,9 @@ History = Sequence[Mapping[str, Any]]
 
 HEIGHT = 300.0
 
+NAMES = ("train", "validation", "smallest")
+"""Whose loss and accuracy are drawn; the smallest member is a supernet's."""
+
 WIDE = 20.0
 """A loss that changes by more than this factor is drawn on a logarithmic axis."""
 
@@ -88,8 +91,8 @@ def style() -> str:
 
 def _parts(histories: Sequence[History]) -> list[str]:
     losses, accuracies = (
-        [_series(histories, split, f"{split}_{quantity}") for split in ("train", "validation")]
-        for quantity in ("loss", "accuracy")
+        [_series(histories, name, f"{name}_{quantity}") for name in names]
+        for quantity, names in (("loss", NAMES[:2]), ("accuracy", NAMES))
     )
     rates = [_series(histories[:1], "rate", "learning_rate")]
     return [

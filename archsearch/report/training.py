@@ -77,22 +77,26 @@ def write_report(
     record: Mapping[str, Any],
     architecture: Architecture,
     outcomes: Sequence[SeedOutcome],
+    title: str | None = None,
+    network: str = "The network",
 ) -> None:
     """Write into ``folder`` the page, the curves, the per-class table and ``metrics.json``.
 
-    ``record`` is what train.json holds. Raises ``OSError``, and ``BadFile`` where a judgement is
+    ``record`` is what train.json holds; ``title`` and what the ``network`` is called are for the
+    page. Raises ``OSError``, and ``BadFile`` where a judgement is
     not one of this version.
     """
     results = _results(outcomes)
     judged = {own.seed: own.judgement for own in results if own.judgement is not None}
     page = training_page(
         TrainingRecord(
-            f"A network trained on {record['data']['name']}",
+            title or f"A network trained on {record['data']['name']}",
             architecture,
             _data(record["data"]),
             record["recipe"],
             results,
             _origin(record),
+            network,
         )
     )
     write_atomically(folder / REPORT, page)
@@ -170,5 +174,6 @@ def _origin(record: Mapping[str, Any]) -> dict[str, Any]:
         "made": record["created"],
         "key": record["architecture"],
     }
+    own |= record.get("supernet", {})
     rest = {name: record[name] for name in ("device", "devices", "threads") if name in record}
     return own | rest | dict(record["versions"])

@@ -75,6 +75,7 @@ class TrainingRecord:
     recipe: Mapping[str, Any]
     seeds: Sequence[SeedResult]
     origin: Mapping[str, Any] = field(default_factory=dict)
+    network: str = "The network"
 
     @property
     def shown(self) -> SeedResult | None:
@@ -99,7 +100,7 @@ def training_page(record: TrainingRecord) -> str:
         section("Training", wide(curve_picture(histories)), _curve_note(record)),
         _seeds(record),
         *_judged(record),
-        section("The network", wide(network_picture(rows)) + wide(stage_table(rows))),
+        section(record.network, wide(network_picture(rows)) + wide(stage_table(rows))),
         section("Data", terms(_texts(record.data))),
         section("Recipe", terms(_texts(record.recipe))),
         section("How it was made", terms(_texts(record.origin))),
@@ -156,6 +157,12 @@ def _headlines(record: TrainingRecord) -> list[str]:
 
 def _curve_note(record: TrainingRecord) -> str:
     several = "Thin lines are seeds, thick ones their mean. " if len(record.seeds) > 1 else ""
+    rows = [row for own in record.seeds for row in own.history]
+    if any("smallest_accuracy" in row for row in rows):
+        several = (
+            "Validation values are those of the largest member with statistics of its own, beside "
+            "the accuracy of the smallest. "
+        )
     return (
         f"{several}Training values are means over an epoch, on augmented pictures and with the "
         "training loss; validation values are of the weights at its end. So the two compare only "

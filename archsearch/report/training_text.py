@@ -26,10 +26,11 @@ LONGEST = 40
 
 def epoch_line(row: Mapping[str, Any], total_epochs: int, eta_seconds: float | None = None) -> str:
     """``epoch 12/30  loss 0.412  train 88.10 %  validation 89.32 %  lr 0.0021  1,840 pictures/s
-    2 min left``, as one line. What a row does not have is left out; ``eta_seconds`` None too."""
+    2 min left``, as one line; a supernet's says the ``smallest`` member's accuracy behind that of
+    the largest. What a row does not have is left out; ``eta_seconds`` None too."""
     words = [f"epoch {row['epoch']:>{len(str(total_epochs))}}/{total_epochs}"]
     words.append(f"loss {_number(row['train_loss'])}")
-    for name in ("train", "validation"):
+    for name in ("train", "validation", "smallest"):
         if row.get(f"{name}_accuracy") is not None:
             words.append(f"{name} {share(row[f'{name}_accuracy']):>7}")
     words.append(f"lr {row['learning_rate']:.2g}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,12 @@ from ..members import Members
 from ..members.within import SpaceMembers
 from ..space import SearchSpace
 from .setup import Setup
+from .supernets import data_of, open_again
 
 if TYPE_CHECKING:
     from ..evaluation.plan import Plan
     from ..evaluation.table import TablePlan
+    from ..supernet.files import Trained
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,11 @@ class Problem:
         return self.members.space
 
 
-def problem_of(setup: Setup, place: Callable[[str], str]) -> Problem:
-    """Load what a setup names; ``place`` leads from a kept name to what ``loading`` takes.
+def problem_of(
+    setup: Setup, place: Callable[[str], str], trained: Trained | None = None
+) -> Problem:
+    """Load what a setup names; ``place`` leads from a kept name to what ``loading`` takes, and
+    ``trained`` is the supernet where it is open already.
 
     Raises ``UserError`` for what cannot be found or used, or does not go together.
     """
@@ -47,9 +52,11 @@ def problem_of(setup: Setup, place: Callable[[str], str]) -> Problem:
         limits = {budget.cost: float(budget.limit) for budget in budgets}
         columns = table_plan(table, setup.objectives)
         return Problem(table.members(limits), columns, budgets)
+    objectives = [place(name) for name in setup.objectives]
+    if setup.supernet is not None:
+        return _inheriting(setup, objectives, budgets, trained or open_again(setup.supernet))
     from ..evaluation.plan import for_data, kind_of, plan
 
-    objectives = [place(name) for name in setup.objectives]
     space = prepared(find_space(place(setup.space)), setup.input, setup.classes, setup.kernel_sizes)
     source, data = None, None
     if setup.data is not None or kind_of(objectives) == "trained":
@@ -63,5 +70,25 @@ def problem_of(setup: Setup, place: Callable[[str], str]) -> Problem:
     judged = plan(
         objectives, space, source=source, data=data, epochs=setup.epochs, device=setup.device
     )
+    return _problem(space, judged, budgets)
+
+
+def _inheriting(
+    setup: Setup, objectives: Sequence[str], budgets: tuple[Budget, ...], trained: Trained
+) -> Problem:
+    """The members of a supernet's space, judged by the weights that it has for them."""
+    from ..evaluation.plan import plan
+
+    judged = plan(
+        objectives,
+        trained.space,
+        data=data_of(trained),
+        device=setup.device,
+        supernet=trained.supernet,
+    )
+    return _problem(trained.space, judged, budgets)
+
+
+def _problem(space: SearchSpace, judged: Plan, budgets: tuple[Budget, ...]) -> Problem:
     peaks = "peak_memory" in judged.costs
     return Problem(SpaceMembers(space, budgets, peaks=peaks, known=judged.sums), judged, budgets)

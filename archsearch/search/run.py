@@ -26,7 +26,9 @@ from ..ledger import (
 )
 from ..members import Members
 from ..runs import create_run, default_name, locked
+from ..supernet.files import read_supernet
 from ..trials import Goal, History, Outcome, Trial
+from . import supernets
 from .keeper import Keeper, read_references
 from .loop import LEAST_BATCH, Search, Watch, drive, drive_here
 from .machines import Machines, workers_for
@@ -34,11 +36,15 @@ from .problem import Problem, problem_of
 from .setup import RECORD, Setup, as_json, new_record, own_files, place_of, read_record
 from .starts import designed, inherited, references
 from .strategies import find_strategy
+from .supernets import check_same, outside, within
 
 if TYPE_CHECKING:
     from ..training.job import Source
 
 SCHEDULERS = ("asha", "none")
+
+COMPARED = ("resnet",)
+"""What a search is held against where nobody says."""
 
 FINISHED, STOPPED = "finished", "stopped"
 
@@ -60,11 +66,12 @@ class Searched:
 
 
 def search(
-    space: str | Path = "mobile",
+    space: str | Path | None = None,
     objectives: str | Sequence[str] = "accuracy",
     *,
     budgets: str | Sequence[str] = (),
     data: str | Source | None = None,
+    supernet: str | Path | None = None,
     trials: int = 100,
     strategy: str = "auto",
     machines: Machines | None = None,
@@ -78,7 +85,7 @@ def search(
     memory_per_trial: int | None = None,
     scheduler: str = "asha",
     start: str | Path | None = "design",
-    compare: Sequence[str] = ("resnet",),
+    compare: Sequence[str] | None = None,
     table: str | Path | None = None,
     encoding: Sequence[str] = (),
     output: str | Path = "runs",
@@ -86,19 +93,38 @@ def search(
     command: Sequence[str] = (),
     on_start: Callable[[Path], None] = lambda folder: None,
     watch: Watch | None = None,
+    note: Callable[[str], None] = lambda line: None,
 ) -> Searched:
-    """Search ``space`` (or a benchmark ``table``) for networks that are good in all ``objectives``.
+    """Search ``space`` ("mobile" where none is given, or a benchmark ``table``) for networks that
+    are good in all ``objectives``.
 
+    With the run of a ``supernet``, space and data are the supernet's, and what a training would
+    tell is told of the weights that a network inherits from it; beside the ``budgets`` those hold
+    that it was trained within, but for costs that have a budget here (``note`` gets a line about
+    looser ones).
     ``start`` is "design" (what the mathematical program finds within the budgets is tried first),
     the run of an earlier search, whose trials this one then knows, or None. ``compare`` names
-    networks that are evaluated beside the search's own: those made by hand are as large as the
-    budgets allow. ``resume_search`` goes on with what was cut off. Raises ``UserError`` for what
-    cannot be used; a candidate that fails is a result.
+    networks that are evaluated beside the search's own: those made by hand ("resnet" where none is
+    given) are as large as the budgets allow; over a supernet there are none. ``resume_search`` goes
+    on with what was cut off. Raises ``UserError`` for what cannot be used; a candidate that fails
+    is a result.
     """
     if trials < 1:
         raise UserError(f"--trials {trials}: give 1 or more")
     if scheduler not in SCHEDULERS:
         raise UserError(f"--scheduler {scheduler[:40]}: unknown; use {' or '.join(SCHEDULERS)}")
+    limits, trained = parse_budgets(budgets), None
+    if supernet is not None:
+        _check_alone(
+            supernet, space=space, data=data, epochs=epochs, input=input, classes=classes,
+            kernel_sizes=kernel_sizes, compare=compare, table=table,
+        )  # fmt: skip
+        trained = read_supernet(supernet)
+        space, data, compare = place_of(trained.folder, trained.setup.space), trained.source, ()
+        if line := outside(trained.budgets, limits):
+            note(line)
+        limits = within(trained.budgets, limits)
+    space = "mobile" if space is None else space
     given = [str(space), *([objectives] if isinstance(objectives, str) else objectives)]
     kept, files = own_files(given if table is None else given[:1])
     setup = Setup(
@@ -106,7 +132,7 @@ def search(
         objectives=tuple(kept[1:] if table is None else given[1:]),
         table=None if table is None else str(Path(table).absolute()),
         encoding=tuple(encoding),
-        budgets=tuple(map(str, parse_budgets(budgets))),
+        budgets=tuple(map(str, limits)),
         strategy=strategy,
         seed=seed,
         trials=trials,
@@ -114,15 +140,16 @@ def search(
         classes=classes,
         kernel_sizes=kernel_sizes,
         data=_source(data),
+        supernet=None if trained is None else supernets.kept(trained),
         epochs=epochs,
         device=device,
         seconds_per_trial=seconds_per_trial,
         memory_per_trial=memory_per_trial,
         scheduler=scheduler,
     )
-    problem = problem_of(setup, dict(zip(kept, given, strict=False)).__getitem__)
+    problem = problem_of(setup, dict(zip(kept, given, strict=False)).__getitem__, trained)
     find_strategy(setup, problem)
-    setup, trials_before = _begun(setup, problem, start, compare)
+    setup, trials_before = _begun(setup, problem, start, COMPARED if compare is None else compare)
     header = _header(setup, problem)
     earlier = b"".join(_lines(trials_before, problem, header))
     text: dict[str, str | bytes] = {
@@ -157,6 +184,16 @@ def resume_search(
     return _run(folder, setup, problem, machines or Machines(), watch)
 
 
+def _check_alone(supernet: str | Path, **given: Any) -> None:
+    """Raise ``UserError`` for what a search over a supernet takes from that, or cannot have."""
+    more = [f"--{name.replace('_', '-')}" for name, value in given.items() if value]
+    if more:
+        raise UserError(
+            f"--supernet {supernet} with {' and '.join(more)}: space, data and weights are the"
+            f" supernet's, and only its members are judged; leave out {' and '.join(more)}"
+        )
+
+
 def _source(data: str | Source | None) -> dict[str, Any] | None:
     if data is None:
         return None
@@ -177,6 +214,7 @@ def _begun(
         texts = tuple(problem.members.texts(point) for point in points)
         setup = replace(setup, starts=texts)
     elif start is not None:
+        check_same(setup.supernet, Path(start), read_record(Path(start))[1].supernet)
         trials = inherited(Path(start), problem.members, problem.plan.goals)
         setup = replace(setup, inherited=len(trials))
     named = references(compare, problem.space, problem.budgets)

@@ -9,16 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..errors import BadFile, UserError
-from ..loading import source_file
+from .. import runs
+from ..errors import BadFile
+from ..inputs import own_files as own_files
+from ..inputs import place_of as place_of
 from ..save import versions
 
 FORMAT = 1
 """Version of search.json."""
 
 RECORD = "search.json"
-INPUTS = "inputs"
-"""Folder of a run with copies of the user's own files."""
 
 LIBRARIES = ("torch", "ray", "optuna", "numpy")
 """What a result may depend on."""
@@ -30,9 +30,11 @@ class Setup:
 
     ``space`` and ``objectives`` are names, or copies in the run's folder ("inputs/..."); instead of
     a space there may be a benchmark ``table``, whose columns the objectives then are. ``data`` is a
-    ``training.job.Source`` as a dictionary. ``starts`` are candidates that are tried first and
-    ``references`` networks that are evaluated beside them, none of the search's own (architectures
-    by their JSON). ``inherited`` is how many trials came with the ledger of an earlier search.
+    ``training.job.Source`` as a dictionary, and ``supernet`` what is kept of the supernet whose
+    weights candidates inherit (``supernets.kept``). ``starts`` are candidates that are tried first
+    and ``references`` networks that are evaluated beside them, none of the search's own
+    (architectures by their JSON). ``inherited`` is how many trials came with the ledger of an
+    earlier search.
     """
 
     objectives: tuple[str, ...]
@@ -47,6 +49,7 @@ class Setup:
     classes: int | None = None
     kernel_sizes: tuple[int, ...] | None = None
     data: Mapping[str, Any] | None = None
+    supernet: Mapping[str, str] | None = None
     epochs: int | None = None
     device: str | None = None
     seconds_per_trial: float | None = None
@@ -64,6 +67,7 @@ class Setup:
     def from_dict(cls, plain: Mapping[str, Any]) -> Setup:
         """The setup whose ``as_dict`` this was; raises ``KeyError``, ``TypeError``,
         ``ValueError``."""
+        plain = {"supernet": None, **plain}  # searches that began before there were any
         own = {f.name: _tuples(plain[f.name]) for f in fields(cls)}
         setup = cls(**own)
         for name, kind in (("seed", int), ("trials", int), ("inherited", int), ("strategy", str)):
@@ -71,37 +75,14 @@ class Setup:
                 raise ValueError(f"{name} is {getattr(setup, name)!r}")
         if not setup.objectives or not all(isinstance(name, str) for name in setup.objectives):
             raise ValueError("objectives are none")
+        if not isinstance(setup.supernet, dict | None):
+            raise ValueError(f"supernet is {setup.supernet!r}"[:80])
         return setup
 
 
 def _tuples(value: Any) -> Any:
     """Lists as tuples, all the way down."""
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
-
-
-def own_files(names: Sequence[str]) -> tuple[list[str], dict[str, bytes]]:
-    """The names as a run keeps them, and the user's own files among them by their place in it.
-
-    Raises ``UserError`` for two different files of one name.
-    """
-    kept: list[str] = []
-    files: dict[str, bytes] = {}
-    for name in names:
-        path = source_file(name)
-        if path is None:
-            kept.append(name)
-            continue
-        place = f"{INPUTS}/{path.name}"
-        content = path.read_bytes()
-        if files.setdefault(place, content) != content:
-            raise UserError(f"{path}: another file of this name is part of the search; rename one")
-        kept.append(place)
-    return kept, files
-
-
-def place_of(folder: Path, name: str) -> str:
-    """A kept name as ``loading`` takes it."""
-    return str(folder / name) if name.startswith(f"{INPUTS}/") else name
 
 
 def new_record(setup: Setup, command: Sequence[str], **more: Any) -> dict[str, Any]:
@@ -120,14 +101,7 @@ def new_record(setup: Setup, command: Sequence[str], **more: Any) -> dict[str, A
 def read_record(folder: Path) -> tuple[dict[str, Any], Setup]:
     """The search.json of a run; raises ``UserError``."""
     path = folder / RECORD
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{folder}: no search to go on with (there is no {path})") from None
-    except (OSError, ValueError) as error:
-        raise BadFile(f"{path}: cannot be read ({type(error).__name__})") from None
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise BadFile(f"{path}: not of this version of archsearch")
+    record = runs.read_record(path, FORMAT, "search to go on with")
     try:
         return record, Setup.from_dict(record["setup"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:

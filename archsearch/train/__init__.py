@@ -26,21 +26,19 @@ from .record import (
     Outcome,
     as_json,
     check,
-    difference,
     new_record,
+    open_again,
     read_job,
     read_outcome,
     read_record,
 )
-from .seed import START, TEACHER, WEIGHTS, OnEpoch, seed_folder, told, train_seed
+from .saved import CHECKPOINT_SECONDS, OnEpoch, told
+from .seed import START, TEACHER, WEIGHTS, seed_folder, train_seed
 
 if TYPE_CHECKING:
     from ..data.dataset import Data
     from ..training.job import Job, Source
     from ..training.recipe import Recipe
-
-CHECKPOINT_SECONDS = 30.0
-"""What a kill may cost, about."""
 
 
 @dataclass(frozen=True)
@@ -126,13 +124,7 @@ def resume(
     if device is not None:
         record["device"] = device
     job = read_job(folder, record)
-    data = job.source.open()
-    began = record["data"].get("record")
-    if data.record != began:
-        raise UserError(
-            f"{folder}: {job.source.text} is not what the training began with"
-            f" ({difference(began, data.record)}); put the data back"
-        )
+    data = open_again(folder, job, record)
     on_start(folder)
     return _train(folder, job, data, on_epoch)
 

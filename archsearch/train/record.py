@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import runs
 from ..errors import BadFile, UserError
 from ..save import versions
 from ..serialization import key, read_architecture
 
 if TYPE_CHECKING:
+    from ..architecture import Architecture
     from ..data.dataset import Data
     from ..training.job import Job
     from ..training.loop import Row
@@ -67,33 +69,41 @@ def new_record(job: Job, data: Data, command: Sequence[str]) -> dict[str, Any]:
 
 def read_record(folder: Path) -> dict[str, Any]:
     """The train.json of a run; raises ``UserError``."""
-    path = folder / RECORD
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(f"{folder}: no training to go on with (there is no {path})") from None
-    except (OSError, ValueError) as error:
-        raise BadFile(f"{path}: cannot be read ({type(error).__name__})") from None
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise BadFile(f"{path}: not of this version of archsearch")
-    return record
+    return runs.read_record(folder / RECORD, FORMAT, "training to go on with")
 
 
 def read_job(folder: Path, record: Mapping[str, Any]) -> Job:
     """The job of a run; raises ``UserError``."""
-    from ..training.job import Job
-
     architecture = read_architecture(folder / "architecture.json")
     if key(architecture) != record.get("architecture"):
         raise BadFile(f"{folder}: architecture.json is not the network the training began with")
+    return job_of(folder / RECORD, architecture, record)
+
+
+def job_of(path: Path, architecture: Architecture, record: Mapping[str, Any]) -> Job:
+    """The job that the record in the file ``path`` tells of; raises ``UserError``."""
+    from ..training.job import Job
+
     try:
         job = Job.from_dict(architecture, record)
         check(job)
     except UserError as error:
-        raise UserError(f"{folder / RECORD}: {error}") from None
+        raise UserError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError) as error:
-        raise BadFile(f"{folder / RECORD}: {type(error).__name__} {error}"[:200]) from None
+        raise BadFile(f"{path}: {type(error).__name__} {error}"[:200]) from None
     return job
+
+
+def open_again(folder: Path, job: Job, record: Mapping[str, Any]) -> Data:
+    """The data that a run began with; raises ``UserError`` where they are not what they were."""
+    data = job.source.open()
+    began = record["data"].get("record")
+    if data.record != began:
+        raise UserError(
+            f"{folder}: {job.source.text} is not what the training began with"
+            f" ({_difference(began, data.record)}); put the data back"
+        )
+    return data
 
 
 def check(job: Job) -> None:
@@ -136,10 +146,10 @@ def _is_history(rows: object) -> bool:
     )
 
 
-def difference(before: object, now: Mapping[str, Any]) -> str:
+def _difference(before: object, now: Mapping[str, Any]) -> str:
     """The first thing in which two records of data differ, in words."""
     if not isinstance(before, dict):
-        return "train.json does not tell of them"
+        return "the record does not tell of them"
     for name in sorted({*before, *now}):
         if before.get(name) != now.get(name):
             return f"{name} was {before.get(name)} and is {now.get(name)}"[:160]

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import BadFile, UserError
 from ..files import write_atomically
-from ..interrupts import Interrupt, interrupts
-from .record import DIVERGED, FINISHED, OUTCOME, STOPPED, Outcome, as_json
+from .record import FINISHED
+from .saved import OnEpoch, run_saved, take_up, told, write_outcome
 
 if TYPE_CHECKING:
     from ..architecture import Architecture
     from ..data.dataset import Data
     from ..training.devices import Place
     from ..training.job import Job
-    from ..training.loop import Row, Training
+    from ..training.loop import Training
 
-CHECKPOINT = "checkpoint.safetensors"
 WEIGHTS = "weights.safetensors"
 TEACHER = "teacher.safetensors"
 START = "start.safetensors"
-
-OnEpoch = Callable[[int, "Row", int, float], None]
-"""Called after every epoch with the seed, the epoch's row, how many epochs there are, and about how
-many seconds are left of this seed."""
 
 
 def train_seed(
@@ -44,21 +36,12 @@ def train_seed(
 
 def _lead(training: Training, own: Path, job: Job, on_epoch: OnEpoch | None) -> None:
     """Train in the process that judges and writes."""
-    with interrupts() as interrupt:
-        _run_and_save(training, own, job, on_epoch, interrupt)
+    run_saved(training, own, job.architecture, job.checkpoint_seconds, on_epoch)
     judged = {}
     if training.state == FINISHED:
         write_atomically(own / WEIGHTS, _weights_file(training, job.architecture))
         judged = {split: _judged(training, split) for split in ("validation", "test")}
-    outcome = Outcome(
-        training.seed,
-        training.state,
-        training.reason,
-        training.history,
-        training.seconds,
-        **judged,
-    )
-    write_atomically(own / OUTCOME, as_json(vars(outcome)))
+    write_outcome(training, own, judged)
 
 
 def _prepared(place: Place, folder: Path, job: Job, data: Data, seed: int) -> Training:
@@ -66,7 +49,6 @@ def _prepared(place: Place, folder: Path, job: Job, data: Data, seed: int) -> Tr
     import torch
 
     from ..nets.build import build
-    from ..training.checkpoint import load_checkpoint
     from ..training.initial import load_teacher, start_from
     from ..training.loop import Training
 
@@ -77,52 +59,8 @@ def _prepared(place: Place, folder: Path, job: Job, data: Data, seed: int) -> Tr
     if (folder / TEACHER).exists():
         teacher = load_teacher(folder / TEACHER, (data.mean, data.deviation))
     training = Training(net, data, job.recipe, seed, place, teacher)
-    checkpoint = seed_folder(folder, job, seed) / CHECKPOINT
-    if checkpoint.exists():
-        try:
-            load_checkpoint(checkpoint, training, job.architecture)
-        except BadFile as error:
-            raise BadFile(f"{error}; delete it to begin anew") from None
+    take_up(training, seed_folder(folder, job, seed), job.architecture)
     return training
-
-
-def _run_and_save(
-    training: Training, own: Path, job: Job, on_epoch: OnEpoch | None, interrupt: Interrupt
-) -> None:
-    from ..training.checkpoint import save_checkpoint
-    from ..training.tensorboard import TensorBoardLog
-
-    log = TensorBoardLog(own / "tensorboard", len(training.history))
-    saved = -job.checkpoint_seconds
-
-    def save() -> None:
-        nonlocal saved
-        save_checkpoint(own / CHECKPOINT, training, job.architecture)
-        saved = training.seconds
-
-    def after_step(now: Training) -> None:
-        if interrupt.asked:
-            raise _Stopped
-        if now.seconds - saved >= job.checkpoint_seconds:
-            save()
-
-    def after_epoch(row: Row) -> None:
-        log.epoch(row)
-        write_atomically(own / "history.csv", _history_text(training.history))
-        if on_epoch is not None:
-            left = training.seconds / training.step * (training.steps - training.step)
-            on_epoch(training.seed, row, job.recipe.epochs, left)
-
-    try:
-        if training.step == 0:
-            save()
-        training.run(after_epoch, after_step)
-    except _Stopped:
-        training.state, training.reason = STOPPED, "interrupted"
-    finally:
-        log.close()
-    if training.state != DIVERGED:
-        save()
 
 
 def _judged(training: Training, split: str) -> dict[str, Any] | None:
@@ -138,44 +76,24 @@ def _judged(training: Training, split: str) -> dict[str, Any] | None:
 
 def _weights_file(training: Training, architecture: Architecture) -> bytes:
     from ..nets.weights import weights_file
+
+    notes = preprocessing_note(training.data)
+    return weights_file(training.result, architecture, notes=notes)
+
+
+def preprocessing_note(data: Data) -> dict[str, str]:
+    """What a weights file says of the pictures that were learnt from, and of their classes."""
     from ..training.initial import PREPROCESSING
 
-    data = training.data
     said = {
         "data": data.name,
         "classes": list(data.classes),
         "mean": list(data.mean),
         "deviation": list(data.deviation),
     }
-    return weights_file(training.result, architecture, notes={PREPROCESSING: json.dumps(said)})
+    return {PREPROCESSING: json.dumps(said)}
 
 
 def seed_folder(folder: Path, job: Job, seed: int) -> Path:
     """Where a seed of a run leaves its files: a folder of its own where there are several."""
     return folder if len(job.seeds) == 1 else folder / f"seed-{seed}"
-
-
-@contextmanager
-def told(folder: Path) -> Iterator[None]:
-    """A full disk, or a file that cannot be written, is said in one line: the run can go on."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        named = f"{error.filename}: " if error.filename else ""
-        raise UserError(
-            f"{folder}: {named}{error.strerror or error}; put it right, then archsearch resume"
-            f" {folder}"
-        ) from None
-
-
-def _history_text(history: Sequence[Row]) -> str:
-    columns = list(dict.fromkeys(column for row in history for column in row))
-    lines = [",".join(columns)]
-    lines += [",".join(str(row.get(column, "")) for column in columns) for row in history]
-    return "\n".join(lines) + "\n"
-
-
-class _Stopped(Exception):
-    """Ends a training between two steps."""

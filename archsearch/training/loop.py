@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -90,16 +90,21 @@ class Training:
         self.feed = Feed(data.train, device)
         self.validation = Feed(data.validation, device) if self.place.leads else None
         self.generator = torch.Generator(device)
-        self.optimiser = make_optimiser(self.net, self.recipe)
+        self.optimiser = self._make_optimiser()
         self.average = WeightAverage(self.net, self.recipe.ema) if self.recipe.ema else None
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.numbers == torch.float16)
         self.tally = Tally()
-        model: nn.Module = self.net
+        self._model = self._make_model()
+
+    def _make_optimiser(self) -> torch.optim.Optimizer:
+        return make_optimiser(self.net, self.recipe)
+
+    def _make_model(self) -> nn.Module:
+        """What is called in training: the network, compiled and shared by processes as asked."""
+        model = self.net
         if self.recipe.compile:
             model = cast("nn.Module", torch.compile(self.net))
-        if self.place.processes > 1:
-            model = DistributedDataParallel(model)
-        self._model = model
+        return DistributedDataParallel(model) if self.place.processes > 1 else model
 
     # -- what it is ----------------------------------------------------------------------------
     @property
@@ -167,7 +172,7 @@ class Training:
         return True
 
     def _step(self, images: Tensor, labels: Tensor) -> None:
-        recipe, step_seed = self.recipe, _mixed(self.seed, self.step, self.place.rank)
+        recipe, step_seed = self.recipe, mixed_seed(self.seed, self.step, self.place.rank)
         _seed_dropout(step_seed, self.place.device)
         self.generator.manual_seed(step_seed)
         rate = recipe.rate(self.step, self.steps)
@@ -176,37 +181,51 @@ class Training:
         self.optimiser.zero_grad(set_to_none=True)
         parts = min(recipe.accumulate, len(images))
         for some, own in zip(images.chunk(parts), labels.chunk(parts), strict=True):
-            loss, right = self._loss(some, own)
-            self.scaler.scale(loss * (len(some) / len(images))).backward()  # type: ignore[no-untyped-call]
+            loss, right = self._learn(some, own, len(some) / len(images))
             self.tally.add(loss, right, len(some))
-        if recipe.clip is not None:
-            self.scaler.unscale_(self.optimiser)
-            nn.utils.clip_grad_norm_(self.net.parameters(), recipe.clip)
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
-        if self.average is not None:
-            self.average.update(self.step)
+        self._update()
 
-    def _loss(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean loss of a batch, and how many of its pictures are told rightly."""
-        recipe = self.recipe
-        x = self.augmenter(images, self.generator)
-        targets = labels
-        if recipe.mixup or recipe.cutmix:
-            x, targets = mix(
-                x, labels, len(self.data.classes), recipe.mixup, recipe.cutmix,
-                0.0, self.generator,
-            )  # fmt: skip
+    def _learn(self, images: Tensor, labels: Tensor, share: float) -> tuple[Tensor, Tensor]:
+        """Leave the gradients of a batch, whose loss counts ``share``; its mean loss, and how many
+        of its pictures are told rightly."""
+        x, targets = self._prepared(images, labels)
         with autocast(self.place.device, self.numbers):
             logits = self._model(x)
             hints = self.teacher(x) if self.teacher is not None else None
         logits = logits.float()
-        loss = functional.cross_entropy(logits, targets, label_smoothing=recipe.label_smoothing)
+        loss = self._cross_entropy(logits, targets)
         if hints is not None:
-            weight = recipe.distillation
-            taught = distillation_loss(logits, hints.float(), recipe.temperature)
+            weight = self.recipe.distillation
+            taught = distillation_loss(logits, hints.float(), self.recipe.temperature)
             loss = (1 - weight) * loss + weight * taught
+        self.scaler.scale(loss * share).backward()  # type: ignore[no-untyped-call]
         return loss, (logits.detach().argmax(1) == labels).sum()
+
+    def _prepared(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures as the network reads them, augmented and mixed, and what it is to answer."""
+        recipe = self.recipe
+        x = self.augmenter(images, self.generator)
+        if not (recipe.mixup or recipe.cutmix):
+            return x, labels
+        classes = len(self.data.classes)
+        return mix(x, labels, classes, recipe.mixup, recipe.cutmix, 0.0, self.generator)
+
+    def _cross_entropy(self, logits: Tensor, targets: Tensor) -> Tensor:
+        smoothing = self.recipe.label_smoothing
+        return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+
+    def _update(self) -> None:
+        """One step of the optimiser with the gradients that were left."""
+        self._step_optimiser(self.net.parameters())
+        if self.average is not None:
+            self.average.update(self.step)
+
+    def _step_optimiser(self, parameters: Iterable[Tensor]) -> None:
+        if self.recipe.clip is not None:
+            self.scaler.unscale_(self.optimiser)
+            nn.utils.clip_grad_norm_(parameters, self.recipe.clip)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
 
     def _diverged(self) -> bool:
         """Whether the loss is no number any more; then nothing is trained further."""
@@ -237,10 +256,14 @@ class Training:
             "pictures_per_second": speed,
         }
         if self.validation is not None and len(self.validation):
-            logits, labels = self.predict(self.validation)
-            judged = judge(logits, labels, self.data.classes)
-            row |= {"validation_loss": judged.loss, "validation_accuracy": judged.accuracy}
+            row |= self._judged(self.validation)
         return row
+
+    def _judged(self, validation: Feed) -> Row:
+        """What an epoch's row says of the validation pictures."""
+        logits, labels = self.predict(validation)
+        judged = judge(logits, labels, self.data.classes)
+        return {"validation_loss": judged.loss, "validation_accuracy": judged.accuracy}
 
     def _totals(self) -> tuple[float, float, float]:
         """Pictures, loss and right answers of the epoch, summed over all processes."""
@@ -322,7 +345,7 @@ def _seed_dropout(seed: int, device: torch.device) -> None:
         torch.manual_seed(seed)
 
 
-def _mixed(seed: int, step: int, rank: int) -> int:
+def mixed_seed(seed: int, step: int, rank: int = 0) -> int:
     """A seed for one step of one process: neighbouring ones have nothing in common
     (the finaliser of SplitMix64, Steele et al. 2014)."""
     mask = (1 << 64) - 1

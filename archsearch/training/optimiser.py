@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from .recipe import Recipe
 
 
-def make_optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """AdamW, or SGD with Nesterov momentum 0.9.
+def make_optimiser(net: nn.Module, recipe: Recipe, strided: bool = False) -> torch.optim.Optimizer:
+    """AdamW, or SGD with Nesterov momentum 0.9; ``strided`` where it is to step on views, which one
+    fused kernel for all weights cannot.
 
     Only the weights of convolutions and linear layers decay: not biases, not norms, not positions
     or scales (Goyal et al. 2017, section 5.3).
@@ -26,10 +27,10 @@ def make_optimiser(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         {"params": others, "weight_decay": 0.0},
     ]
     groups = [group for group in groups if group["params"]]
-    fused = {"fused": True} if _fusible(net) else {}
+    together = {"foreach": True} if strided else {"fused": True} if _fusible(net) else {}
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(groups, recipe.peak_rate, momentum=0.9, nesterov=True, **fused)
-    return torch.optim.AdamW(groups, recipe.peak_rate, betas=(0.9, 0.999), **fused)
+        return torch.optim.SGD(groups, recipe.peak_rate, momentum=0.9, nesterov=True, **together)
+    return torch.optim.AdamW(groups, recipe.peak_rate, betas=(0.9, 0.999), **together)
 
 
 def decays(name: str, parameter: Tensor) -> bool:
@@ -65,12 +66,12 @@ def restore_optimiser(
         id(parameter): number
         for number, parameter in enumerate(p for g in optimiser.param_groups for p in g["params"])
     }
+    kept: dict[str, dict[str, Tensor]] = {}
+    for full, tensor in tensors.items():
+        of, _, what = full.rpartition(".")
+        kept.setdefault(of, {})[what] = tensor
     for name, parameter in net.named_parameters():
-        own = {
-            full.rpartition(".")[2]: _laid_out(tensor, parameter)
-            for full, tensor in tensors.items()
-            if full.rpartition(".")[0] == name
-        }
+        own = {what: _laid_out(tensor, parameter) for what, tensor in kept.get(name, {}).items()}
         if own and id(parameter) in index:
             state["state"][index[id(parameter)]] = own
     optimiser.load_state_dict(state)

@@ -12,6 +12,7 @@ SCALARS = {
     "train_accuracy": "train/accuracy",
     "validation_loss": "validation/loss",
     "validation_accuracy": "validation/accuracy",
+    "smallest_accuracy": "validation/smallest_accuracy",
     "learning_rate": "learning_rate",
 }
 """Name in the history to name on the board."""

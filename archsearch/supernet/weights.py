@@ -1,0 +1,282 @@
+"""A supernet: the tensors that all networks of a space share, and any member as a view of them.
+
+    supernet = Supernet(Layout(space))
+    subnet = supernet.subnet(architecture)    # an nn.Module whose weights lie in the shared tensors
+
+A subnet is made of the same modules as the network by itself, compiled from the same text; its
+state dict has the same names. Nothing is copied: what an optimiser writes into a subnet's weights
+is in the supernet. (Groups of several sizes are the exception: smaller ones are gathered anew.)
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, cast
+
+import torch
+from torch import Tensor, nn
+
+from ..architecture import Architecture
+from ..graph import Scope, trace
+from ..nets.build import build, build_recipe
+from ..operator import Weight
+from .layout import Layout, Piece, Placed, placed_blocks
+from .slices import gathered, is_gathered, sliced, transformed, with_taps
+
+KEPT = 4096
+"""Blocks whose modules are kept; beyond these the one not used for longest is dropped."""
+
+
+class Leaf(NamedTuple):
+    """A piece of a shared tensor that is learnt: the tensor's name, the axes of the piece, and the
+    parameter whose memory is the tensor's."""
+
+    shared: str
+    weight: Weight
+    parameter: nn.Parameter
+
+
+@dataclass
+class Derived:
+    """A weight that is no view: ``make`` computes it from leaves whenever it is used."""
+
+    own: nn.Parameter
+    make: Callable[[], Tensor]
+
+    def refresh(self) -> None:
+        with torch.no_grad():
+            self.own.copy_(self.make())
+
+    def hand_on(self) -> None:
+        """Pass the gradient of the weight on to what it was made of."""
+        if self.own.grad is not None:
+            with torch.enable_grad():
+                self.make().backward(self.own.grad)  # type: ignore[no-untyped-call]
+            self.own.grad = None
+
+
+@dataclass
+class View:
+    """A block of a subnet: its module, what it learns, and those of its weights that are no views
+    of that."""
+
+    module: nn.Module
+    leaves: list[Leaf] = field(default_factory=list)
+    derived: list[Derived] = field(default_factory=list)
+
+
+class Subnet(nn.Module):
+    """A member of a supernet's space with the supernet's weights, called as the network itself.
+
+    It is good until the supernet is asked for the next one: they share modules.
+    """
+
+    def __init__(self, architecture: Architecture, views: Mapping[str, View]) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self._views = list(views.values())
+        stages: dict[str, list[nn.Module]] = {}
+        for name, view in views.items():
+            if name == "stem":
+                self.stem = view.module
+            elif name != "head":
+                stages.setdefault(name.rpartition(".")[0], []).append(view.module)
+        self.stages = nn.Sequential(*(nn.Sequential(*blocks) for blocks in stages.values()))
+        self.head = views["head"].module
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the network gives for a batch (n, channels, ...)."""
+        if "stem" in self._modules:
+            x = self.stem(x)
+        return cast("Tensor", self.head(self.stages(x)))
+
+    def leaves(self) -> Iterator[Leaf]:
+        """What the subnet learns."""
+        for view in self._views:
+            yield from view.leaves
+
+    def hand_on(self) -> None:
+        """Pass gradients of weights that are no views on to what they were made of."""
+        for view in self._views:
+            for own in view.derived:
+                own.hand_on()
+
+
+class Supernet(nn.Module):
+    """The shared tensors of a space; each is a parameter under its name in the layout."""
+
+    def __init__(self, layout: Layout, seed: int = 0) -> None:
+        super().__init__()
+        self.layout = layout
+        self._views: OrderedDict[Placed, View] = OrderedDict()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            blocks = _started_blocks(layout)
+            for name, tensor in _started(layout, blocks).items():
+                self._register(name, nn.Parameter(tensor))
+        self.strides_pointwise = any(
+            isinstance(layer, nn.Conv2d) and max(layer.kernel_size) == 1 and max(layer.stride) > 1
+            for block in blocks.values()
+            for layer in block.modules()
+        )
+        self.shared: Mapping[str, nn.Parameter] = dict(self.named_parameters())
+
+    def memory_format(self, device: torch.device) -> torch.memory_format:
+        """How maps lie in memory: as in any network, channels last where that is safe for all of
+        its members (``training.devices.layout``)."""
+        unsafe = device.type == "cpu" and self.strides_pointwise
+        return torch.contiguous_format if unsafe else torch.channels_last
+
+    def subnet(self, architecture: Architecture) -> Subnet:
+        """A member with the shared weights, in the mode (training or not) that the supernet is in.
+
+        Its running statistics are its own, and fresh when it is asked for again after long. Raises
+        ``UserError`` for a network of another space.
+        """
+        placed = placed_blocks(architecture)
+        scopes = {own: trace(own.block, own.x) for own in placed if own not in self._views}
+        if any(node.op.tie for scope in scopes.values() for node in scope.nodes()):
+            with torch.device("meta"):
+                net = build(architecture)
+            views = {p: self._made(p, s, net.get_submodule(p.name)) for p, s in scopes.items()}
+            return self._ready(architecture, {p.name: views[p] for p in placed})
+        for own, scope in scopes.items():
+            with torch.device("meta"):
+                module = build_recipe(own.block, own.x)
+            self._views[own] = self._made(own, scope, module)
+        for own in placed:
+            self._views.move_to_end(own)
+        found = {own.name: self._views[own] for own in placed}
+        while len(self._views) > KEPT:
+            self._views.popitem(last=False)
+        return self._ready(architecture, found)
+
+    def _ready(self, architecture: Architecture, views: Mapping[str, View]) -> Subnet:
+        for view in views.values():
+            for own in view.derived:
+                own.refresh()
+        return Subnet(architecture, views).train(self.training)
+
+    # -- one block of a member -----------------------------------------------------------------
+    def _made(self, placed: Placed, scope: Scope, module: nn.Module) -> View:
+        view = View(module)
+        for piece in self.layout.pieces(placed, scope):
+            layer, name = _layer(module, piece)
+            layer.register_parameter(name, self._weight(piece, view))
+        _fill_buffers(module, placed, next(self.parameters()))
+        return view
+
+    def _weight(self, piece: Piece, view: View) -> nn.Parameter:
+        """The parameter of a layer, and what it learns."""
+        tensors, steps = self.layout.tensors, self.layout.transforms(piece)
+        large = tensors[piece.shared].weight
+        held = with_taps(piece.weight, steps[0][1]) if steps else piece.weight
+        own = self._leaf(piece.shared, held, view)
+        if not steps and not is_gathered(large, held):
+            return own
+        matrices = [(self._leaf(name, tensors[name].weight, view), size) for name, size in steps]
+        weight, inputs = piece.weight, int(piece.node.x[0].channels)
+
+        def make() -> Tensor:
+            kernel = transformed(own, matrices)
+            return gathered(kernel, weight, inputs) if is_gathered(large, weight) else kernel
+
+        view.derived.append(Derived(nn.Parameter(make().detach()), make))
+        return view.derived[-1].own
+
+    def _leaf(self, shared: str, weight: Weight, view: View) -> nn.Parameter:
+        """A view of a piece of a tensor, to be learnt."""
+        whole, large = self.shared[shared], self.layout.tensors[shared].weight
+        own = nn.Parameter(sliced(whole.detach(), large, weight), whole.requires_grad)
+        axes = zip(large.axes, own.shape, strict=True)
+        found = Weight(tuple(axis._replace(size=size) for axis, size in axes))
+        view.leaves.append(Leaf(shared, found, own))
+        return own
+
+    # -- as a module ---------------------------------------------------------------------------
+    def _register(self, name: str, parameter: nn.Parameter) -> None:
+        *path, last = name.split(".")
+        place: nn.Module = self
+        for step in path:
+            if step not in place._modules:
+                place.add_module(step, nn.Module())
+            place = cast("nn.Module", place._modules[step])
+        place.register_parameter(last, parameter)
+
+    def _apply(self, *args: Any, **named: Any) -> Supernet:
+        """Moving the shared tensors leaves the views behind."""
+        self._views.clear()
+        return cast("Supernet", super()._apply(*args, **named))  # type: ignore[no-untyped-call]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the views, which a copy has to make of its own tensors."""
+        return self.__dict__ | {"_views": OrderedDict(), "shared": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self.shared = dict(self.named_parameters())
+
+
+def _layer(module: nn.Module, piece: Piece) -> tuple[nn.Module, str]:
+    """The module that a weight is of, and its name there."""
+    path, _, name = f"{piece.node.name}.{piece.name}".rpartition(".")
+    return module.get_submodule(path), name
+
+
+def _fill_buffers(module: nn.Module, placed: Placed, like: Tensor) -> None:
+    """Give memory to what is not learnt, on the device and in the precision of ``like``: running
+    statistics start afresh, constants are as they are in the network by itself."""
+    waiting: list[tuple[nn.Module, str, str]] = []
+    for path, layer in module.named_modules():
+        for name, buffer in layer._buffers.items():
+            if buffer is None:
+                continue
+            if name in ("running_mean", "running_var", "num_batches_tracked"):
+                kind = like.dtype if buffer.is_floating_point() else buffer.dtype
+                fill = 1.0 if name == "running_var" else 0.0
+                layer._buffers[name] = torch.full(
+                    buffer.shape, fill, dtype=kind, device=like.device
+                )
+            else:
+                waiting.append((layer, name, f"{path}.{name}" if path else name))
+    if waiting:
+        real = dict(build_recipe(placed.block, placed.x).named_buffers())
+        for layer, name, full in waiting:
+            layer._buffers[name] = real[full].to(like.device)
+
+
+def _started_blocks(layout: Layout) -> dict[Placed, nn.Module]:
+    """The largest blocks by themselves, with fresh weights."""
+    placed = {place for own in layout.tensors.values() for place, *_ in own.sources}
+    return {own: _started_block(own) for own in sorted(placed, key=str)}
+
+
+def _started(layout: Layout, blocks: Mapping[Placed, nn.Module]) -> dict[str, Tensor]:
+    """Fresh tensors: each is filled with the weights of the largest blocks that have it."""
+    tensors: dict[str, Tensor] = {}
+    for name, own in layout.tensors.items():
+        shape = [int(axis.size) for axis in own.weight.axes]
+        if not own.sources:
+            tensors[name] = torch.eye(*shape)
+            continue
+        tensor = torch.empty(shape)
+        for i, source in enumerate(reversed(own.sources)):
+            fresh = blocks[source.placed].get_parameter(f"{source.layer}.{source.name}").detach()
+            if i == 0 and list(fresh.shape) != shape:  # nothing has all sizes: fill the corners
+                tensor.normal_(float(fresh.mean()), float(fresh.std(correction=0)))
+            axes = zip(own.weight.axes, fresh.shape, strict=True)
+            smaller = Weight(tuple(axis._replace(size=size) for axis, size in axes))
+            place = sliced(tensor, own.weight, smaller)
+            for dim, size in enumerate(fresh.shape):  # groups are of different sizes
+                place = place.narrow(dim, 0, size)
+            place.copy_(fresh)
+        tensors[name] = tensor
+    return tensors
+
+
+def _started_block(placed: Placed) -> nn.Module:
+    module = build_recipe(placed.block, placed.x)
+    return module.apply(vars(sys.modules[type(module).__module__])["initialise"])

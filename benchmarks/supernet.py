@@ -1,0 +1,344 @@
+"""A supernet beside the networks that it stands for: seconds, memory, ranking, what is found.
+
+    python benchmarks/supernet.py [--only steps,asking,memory,scoring] [--data digits]
+
+Steps: a member as a view of the supernet takes turns with the same network by itself, each in the
+package's own loop with the same batch and recipe, the latter with torch's fused AdamW; CPU seconds
+(on a GPU: wall seconds), so that what else the machine does hits both alike. Every pair is another
+member, drawn at random within the budgets. The process keeps what memory it has freed: else which
+of the two pays for getting it back from the system is chance, and decides the comparison.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from measure import MEBIBYTE, print_table
+
+from archsearch import find_space
+from archsearch.architecture import Architecture
+from archsearch.budget import parse_budgets
+from archsearch.cost import cost
+from archsearch.data.dataset import Arrays, Data, Split
+from archsearch.members.within import SpaceMembers
+from archsearch.nets.build import build
+from archsearch.space import Point
+from archsearch.supernet.layout import Layout
+from archsearch.supernet.rules import Step
+from archsearch.supernet.score import Scorer
+from archsearch.supernet.training import SupernetTraining
+from archsearch.supernet.weights import Supernet
+from archsearch.training.devices import Place
+from archsearch.training.job import Source
+from archsearch.training.loop import Training
+from archsearch.training.recipe import Recipe
+
+CLASSES = 10
+JUDGED = 1_000
+"""Validation pictures that a member is scored on."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A space set to some pictures, and the budgets of its members."""
+
+    name: str
+    input: tuple[int, int, int]
+    budgets: str = ""
+
+    @property
+    def title(self) -> str:
+        within = f", {self.budgets}" if self.budgets else ""
+        return f"`{self.name}`, {'x'.join(map(str, self.input))}{within}"
+
+    def members(self) -> SpaceMembers:
+        space = find_space(self.name).with_input(self.input).with_classes(CLASSES)
+        return SpaceMembers(space, parse_budgets(self.budgets) if self.budgets else ())
+
+
+CASES = (
+    Case("tiny", (1, 28, 28)),
+    Case("tiny", (3, 32, 32), "20k-params"),
+    Case("small", (1, 28, 28), "20k-params"),
+    Case("mobile", (1, 28, 28)),
+)
+
+
+# -- steps -----------------------------------------------------------------------------------------
+class EndOfStep(Exception):
+    """Ends a training after a step; the next call goes on from there."""
+
+
+def keep_memory() -> None:
+    """Let the C library (glibc) keep freed memory instead of giving it back to the system."""
+    if sys.platform == "linux":
+        trim_threshold, mmap_max = -1, -4
+        library = ctypes.CDLL(None)
+        library.mallopt(mmap_max, 0)
+        library.mallopt(trim_threshold, 2**31 - 1)
+
+
+def clock(device: torch.device) -> float:
+    if device.type == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def one_step(training: Training) -> float:
+    """Seconds of the next step of a training."""
+
+    def stop(training: Training) -> None:
+        raise EndOfStep
+
+    device = training.place.device
+    start = clock(device)
+    try:
+        training.run(on_step=stop)
+    except EndOfStep:
+        return clock(device) - start
+    raise RuntimeError(f"training ended: {training.state} {training.reason}")
+
+
+def noise(shape: tuple[int, int, int], count: int) -> Data:
+    """Random pictures: how long a step takes does not depend on what they show."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (count, *shape), dtype=np.uint8)
+    split = Split(Arrays(pixels), rng.integers(0, CLASSES, count))
+    nothing = split.select(np.arange(0))
+    statistics = (0.5,) * shape[0], (0.25,) * shape[0]
+    names = tuple(map(str, range(CLASSES)))
+    return Data("noise", split, nothing, nothing, names, *statistics, mirrored=False)
+
+
+class Asked:
+    """A rule for measuring: the member that was asked for learns from the whole batch."""
+
+    point: Point
+
+    def __call__(self, step: Step) -> None:
+        step.learn(self.point)
+
+
+@dataclass
+class Pair:
+    """CPU seconds of steps of one member: when the supernet is asked for it first, when again, and
+    by itself."""
+
+    architecture: Architecture
+    first: float
+    again: list[float]
+    alone: list[float]
+
+    @property
+    def ratio(self) -> float:
+        return median(self.again) / median(self.alone)
+
+
+def pairs(case: Case, recipe: Recipe, count: int, turns: int, place: Place) -> Iterator[Pair]:
+    """Members in turns; ``turns`` steps of each, the first of which is not counted but for the
+    supernet, where it makes the modules."""
+    members, rule = case.members(), Asked()
+    data = noise(case.input, recipe.batch_size * 4)
+    recipe = replace(recipe, epochs=count * (turns + 1))
+    supernet = Supernet(Layout(members.space))
+    shared = SupernetTraining(supernet, data, recipe, 0, place, members=members, rule=rule)
+    for point in members.draw(random.Random(0), count):
+        architecture = members.space.build(point)
+        rule.point = point
+        alone = Training(build(architecture), data, recipe, 0, place)
+        one_step(alone)
+        found = Pair(architecture, one_step(shared), [], [])
+        for _ in range(turns):
+            found.again.append(one_step(shared))
+            found.alone.append(one_step(alone))
+        yield found
+
+
+def step_rows(
+    cases: Sequence[Case], recipe: Recipe, count: int, turns: int, place: Place
+) -> Iterator[list[str]]:
+    for case in cases:
+        found = list(pairs(case, recipe, count, turns, place))
+        ratios = sorted(pair.ratio for pair in found)
+        alone = sum(median(pair.alone) for pair in found)
+        again = sum(median(pair.again) for pair in found)
+        least = sum(min(pair.again) for pair in found) / sum(min(pair.alone) for pair in found)
+        first = sum(pair.first for pair in found)
+        sizes = [cost(pair.architecture).params for pair in found]
+        yield [
+            case.title,
+            f"{min(sizes):,} to {max(sizes):,}",
+            f"{1e3 * alone / count:.1f}",
+            f"{1e3 * again / count:.1f}",
+            f"{again / alone:.3f}x",
+            f"{ratios[0]:.2f}x to {ratios[-1]:.2f}x",
+            f"{least:.3f}x",
+            f"{first / alone:.2f}x",
+        ]
+        gc.collect()
+
+
+# -- asking ----------------------------------------------------------------------------------------
+def asking_rows(cases: Sequence[Case], draws: int) -> Iterator[list[str]]:
+    """What the modules of drawn members cost, early in a training and later."""
+    for case in cases:
+        members = case.members()
+        supernet = Supernet(Layout(members.space))
+        seconds = []
+        for point in members.draw(random.Random(0), draws):
+            architecture = members.space.build(point)
+            start = time.process_time()
+            supernet.subnet(architecture)
+            seconds.append(time.process_time() - start)
+        again = []
+        for _ in range(20):
+            start = time.process_time()
+            supernet.subnet(architecture)
+            again.append(time.process_time() - start)
+        tenth = max(1, draws // 10)
+        yield [
+            case.title,
+            f"{1e3 * np.mean(seconds[:tenth]):.1f}",
+            f"{1e3 * np.mean(seconds[-tenth:]):.1f}",
+            f"{1e3 * median(again):.2f}",
+            f"{sum(seconds):.1f}",
+        ]
+
+
+# -- memory ----------------------------------------------------------------------------------------
+def held(training: Training) -> int:
+    """Bytes of weights and of what the optimiser remembers."""
+    own = [*training.net.state_dict().values()]
+    for state in training.optimiser.state.values():
+        own += [value for value in state.values() if isinstance(value, torch.Tensor)]
+    return sum(tensor.numel() * tensor.element_size() for tensor in own)
+
+
+def memory_rows(cases: Sequence[Case], recipe: Recipe, place: Place) -> Iterator[list[str]]:
+    for case in cases:
+        members, rule = case.members(), Asked()
+        data = noise(case.input, recipe.batch_size)
+        supernet = Supernet(Layout(members.space))
+        shared = SupernetTraining(supernet, data, recipe, 0, place, members=members, rule=rule)
+        largest = _most_params(members, shared)
+        rule.point = largest
+        alone = Training(build(members.space.build(largest)), data, recipe, 0, place)
+        for training in (shared, alone):
+            one_step(training)
+        ours, theirs = held(shared), held(alone)
+        yield [
+            case.title,
+            f"{sum(p.numel() for p in supernet.parameters()):,}",
+            f"{sum(p.numel() for p in alone.net.parameters()):,}",
+            f"{ours / MEBIBYTE:.1f}",
+            f"{theirs / MEBIBYTE:.1f}",
+            f"{ours / theirs:.2f}x",
+        ]
+        del supernet, shared, alone
+        gc.collect()
+
+
+def _most_params(members: SpaceMembers, training: SupernetTraining) -> Point:
+    """Of the member with most MACs and the best of many draws, the one with more parameters."""
+    found = [training.largest, *members.draw(random.Random(0), 1_000)]
+    return found[int(np.argmax(members.costs(found)["params"]))]
+
+
+# -- scoring ---------------------------------------------------------------------------------------
+def scoring_rows(
+    cases: Sequence[Case], source: str, recipe: Recipe, count: int, place: Place
+) -> Iterator[list[str]]:
+    """Seconds to score members (recalibration and validation), and to train them by themselves."""
+    data = _judged_on(Source(source).open(), JUDGED)
+    for case in cases:
+        members = replace(case, input=data.shape).members()
+        scorer = Scorer(Supernet(Layout(members.space)), data, device=place.device)
+        own = [members.space.build(p) for p in members.draw(random.Random(1), count)]
+        scorer.scores(own[:1])  # prepares the pictures
+        start = clock(place.device)
+        scorer.scores(own)
+        scoring = (clock(place.device) - start) / count
+        training = 0.0
+        unwatched = replace(data, validation=data.validation.select(np.arange(0)))
+        for architecture in own:
+            alone = Training(build(architecture), unwatched, recipe, 0, place)
+            one_step(alone)
+            some = [one_step(alone) for _ in range(4)]
+            training += median(some) * alone.steps / count
+        yield [
+            replace(case, input=data.shape).title,
+            f"{scoring:.2f}",
+            f"{training:.1f}",
+            f"{training / scoring:.0f}x",
+        ]
+
+
+def _judged_on(data: Data, pictures: int) -> Data:
+    rows = np.arange(min(pictures, len(data.validation)))
+    return replace(data, validation=data.validation.select(rows))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="steps,asking,memory,scoring", help="some of these")
+    parser.add_argument("--spaces", default="tiny,small,mobile")
+    parser.add_argument("--data", default="digits", help="as for archsearch train; for scoring")
+    parser.add_argument("--members", type=int, default=8, help="for steps and scoring")
+    parser.add_argument("--turns", type=int, default=5, help="steps of each member, each way")
+    parser.add_argument("--draws", type=int, default=1_000, help="members to ask for")
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument(
+        "--epochs", type=int, default=6, help="of a training that ranks as well as the supernet"
+    )
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    keep_memory()
+    place = Place(torch.device(args.device))
+    recipe = Recipe(batch_size=args.batch_size, ema=0.0)
+    cases = [case for case in CASES if case.name in args.spaces.split(",")]
+    asked = args.only.split(",")
+    if "steps" in asked:
+        print_table(
+            f"Steps of {args.members} members, {args.turns} each way, batches of {args.batch_size}",
+            ["space", "parameters", "alone, ms", "in the supernet, ms", "ratio", "of members",
+             "ratio of minima", "ratio, blocks not seen before"],
+            list(step_rows(cases, recipe, args.members, args.turns, place)),
+        )  # fmt: skip
+    if "asking" in asked:
+        print_table(
+            f"Asking for {args.draws} members drawn at random, CPU ms",
+            ["space", "first tenth", "last tenth", "one that is there", "all, s"],
+            list(asking_rows(cases, args.draws)),
+        )
+    if "memory" in asked:
+        print_table(
+            "Weights and what AdamW remembers of them",
+            ["space", "shared", "largest member", "supernet, MiB", "member, MiB", "ratio"],
+            list(memory_rows(cases, recipe, place)),
+        )
+    if "scoring" in asked:
+        print_table(
+            f"CPU seconds for a member, {args.data}: scored, and trained for {args.epochs} epochs",
+            ["space", "scored", "trained", "ratio"],
+            list(scoring_rows(
+                cases, args.data, replace(recipe, epochs=args.epochs), args.members, place
+            )),
+        )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
