@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .search import Machines as Machines
     from .search import resume_search as resume_search
     from .search import search as search
+    from .search.ranking import rank_supernet as rank_supernet
     from .space import SearchSpace as SearchSpace
     from .supernet.files import read_supernet as read_supernet
     from .train import resume as resume
@@ -75,6 +76,7 @@ _HOMES = {
     "find_space": "loading",
     "parse_budget": "budget",
     "parse_budgets": "budget",
+    "rank_supernet": "search.ranking",
     "read_supernet": "supernet.files",
     "resume": "train",
     "resume_search": "search",

@@ -1,6 +1,6 @@
 """A supernet beside the networks that it stands for: seconds, memory, ranking, what is found.
 
-    python benchmarks/supernet.py [--only steps,asking,memory,scoring] [--data digits]
+    python benchmarks/supernet.py [--only steps,asking,memory,scoring,ranking,found] [--data digits]
 
 Steps: a member as a view of the supernet takes turns with the same network by itself, each in the
 package's own loop with the same batch and recipe, the latter with torch's fused AdamW; CPU seconds
@@ -17,22 +17,28 @@ import gc
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
-from measure import MEBIBYTE, print_table
+from measure import MEBIBYTE, cpu_seconds, print_table
 
-from archsearch import find_space
+from archsearch import Machines, find_space, read_supernet, search, train_supernet
 from archsearch.architecture import Architecture
 from archsearch.budget import parse_budgets
 from archsearch.cost import cost
 from archsearch.data.dataset import Arrays, Data, Split
+from archsearch.members import Members
 from archsearch.members.within import SpaceMembers
 from archsearch.nets.build import build
+from archsearch.report.supernet_text import summary_lines
+from archsearch.search.product import fine_tune, inherited_product
+from archsearch.search.ranking import rank_supernet
 from archsearch.space import Point
 from archsearch.supernet.layout import Layout
 from archsearch.supernet.rules import Step
@@ -40,13 +46,14 @@ from archsearch.supernet.score import Scorer
 from archsearch.supernet.training import SupernetTraining
 from archsearch.supernet.weights import Supernet
 from archsearch.training.devices import Place
+from archsearch.training.feed import Feed
 from archsearch.training.job import Source
 from archsearch.training.loop import Training
+from archsearch.training.metrics import judge
 from archsearch.training.recipe import Recipe
 
 CLASSES = 10
-JUDGED = 1_000
-"""Validation pictures that a member is scored on."""
+HERE = Machines(workers=1, ray=False)
 
 
 @dataclass(frozen=True)
@@ -261,7 +268,7 @@ def scoring_rows(
     cases: Sequence[Case], source: str, recipe: Recipe, count: int, place: Place
 ) -> Iterator[list[str]]:
     """Seconds to score members (recalibration and validation), and to train them by themselves."""
-    data = _judged_on(Source(source).open(), JUDGED)
+    data = Source(source).open()
     for case in cases:
         members = replace(case, input=data.shape).members()
         scorer = Scorer(Supernet(Layout(members.space)), data, device=place.device)
@@ -285,9 +292,81 @@ def scoring_rows(
         ]
 
 
-def _judged_on(data: Data, pictures: int) -> Data:
-    rows = np.arange(min(pictures, len(data.validation)))
-    return replace(data, validation=data.validation.select(rows))
+# -- ranking ---------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Compared:
+    """What ranking and search are measured on: the supernet's training, and that of a member."""
+
+    space: str
+    budgets: str
+    data: str
+    rule: str
+    recipe: Recipe
+    epochs: int
+    members: int
+    trials: int
+    finetuned: int
+    output: Path
+
+    def supernet(self, seed: int) -> Path:
+        """The folder of a supernet trained now."""
+        trained = train_supernet(
+            self.space, self.data, self.recipe, rule=self.rule, budgets=self.budgets, seed=seed,
+            output=self.output, name=f"supernet-{seed}",
+        )  # fmt: skip
+        return trained.folder
+
+
+def ranking_lines(compared: Compared, ledgers: Sequence[str]) -> list[str]:
+    """What ``archsearch supernet report`` says of a supernet trained now."""
+    given: dict[str, Any] = {"ledgers": ledgers} if ledgers else {
+        "members": compared.members, "epochs": compared.epochs, "machines": HERE
+    }  # fmt: skip
+    ranking = rank_supernet(compared.supernet(0), **given).ranking
+    return [] if ranking is None else list(summary_lines(ranking))
+
+
+# -- what is found ---------------------------------------------------------------------------------
+def found_row(compared: Compared, seed: int) -> tuple[float, float, list[str]]:
+    """Test accuracies, of 1, of what a supernet and what chance finds, and both in words."""
+    start = cpu_seconds()
+    folder = compared.supernet(seed)
+    searched = search(
+        supernet=folder, budgets=compared.budgets, trials=compared.trials, strategy="evolution",
+        machines=HERE, seed=seed, output=compared.output, name=f"found-{seed}",
+    )  # fmt: skip
+    assert searched.best is not None
+    best = searched.members.space.build(searched.best.point)
+    product = inherited_product(read_supernet(folder), best)
+    tuned = fine_tune(
+        read_supernet(folder), product, compared.finetuned, seeds=(seed,),
+        output=compared.output, name=f"tuned-{seed}",
+    )  # fmt: skip
+    spent = cpu_seconds() - start
+    ours = float(tuned.outcomes[0].test["accuracy"])
+    theirs, trained = by_chance(compared, searched.members, seed, spent)
+    return ours, theirs, [
+        str(seed), f"{spent:.0f}", f"{100 * ours:.2f}", f"{100 * theirs:.2f}", str(trained)
+    ]  # fmt: skip
+
+
+def by_chance(compared: Compared, members: Members, seed: int, seconds: float) -> tuple[float, int]:
+    """The test accuracy of the random member best on validation, and how many were trained: as many
+    as so many CPU seconds allow, and at least one."""
+    data, rng = Source(compared.data).open(), random.Random(seed)
+    unwatched = replace(data, validation=data.validation.select(np.arange(0)))
+    recipe = replace(compared.recipe, epochs=compared.epochs)
+    best, count, start = (-1.0, 0.0), 0, cpu_seconds()
+    while count == 0 or cpu_seconds() - start < seconds * (1 + 0.5 / count):
+        (point,) = members.draw(rng, 1)
+        torch.manual_seed(seed + count)
+        training = Training(build(members.space.build(point)), unwatched, recipe, seed + count)
+        training.run()
+        splits = (data.validation, data.test)
+        own = [training.predict(Feed(split, training.place.device)) for split in splits]
+        validated, tested = (judge(*answers, data.classes).accuracy for answers in own)
+        best, count = max(best, (validated, tested)), count + 1
+    return best[1], count
 
 
 def main() -> None:
@@ -304,6 +383,15 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--rule", default="sandwich")
+    parser.add_argument("--space", default="tiny", help="for ranking and found")
+    parser.add_argument("--budget", default="20k-params", help="for ranking and found")
+    parser.add_argument("--supernet-epochs", type=int, default=20)
+    parser.add_argument("--ranked", type=int, default=40, help="members trained for the ranking")
+    parser.add_argument("--ledger", action="append", default=[], help="or a table that has them")
+    parser.add_argument("--trials", type=int, default=500, help="of the search that finds")
+    parser.add_argument("--finetuned", type=int, default=6, help="epochs of what is found")
+    parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     keep_memory()
@@ -338,6 +426,25 @@ def main() -> None:
                 cases, args.data, replace(recipe, epochs=args.epochs), args.members, place
             )),
         )  # fmt: skip
+    if not {"ranking", "found"} & set(asked):
+        return
+    with TemporaryDirectory() as output:
+        compared = Compared(
+            args.space, args.budget, args.data, args.rule,
+            replace(recipe, epochs=args.supernet_epochs), args.epochs, args.ranked, args.trials,
+            args.finetuned, Path(output),
+        )  # fmt: skip
+        if "ranking" in asked:
+            print("", *ranking_lines(compared, args.ledger), sep="\n")
+        if "found" in asked:
+            rows = [found_row(replace(compared, output=Path(output, "found")), seed)
+                    for seed in range(args.seeds)]  # fmt: skip
+            means = [f"{100 * np.mean([row[i] for row in rows]):.2f}" for i in (0, 1)]
+            print_table(
+                f"Found in `{args.space}`, {args.budget}, on {args.data}: test accuracy, %",
+                ["seed", "CPU s each way", "supernet", "random search", "members it trained"],
+                [*(row[2] for row in rows), ["mean", "", *means, ""]],
+            )
 
 
 if __name__ == "__main__":

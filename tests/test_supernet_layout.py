@@ -140,7 +140,7 @@ def test_asking_for_separate_weights_changes_nothing_where_all_can_share() -> No
 
 def test_groups_and_all_channels_are_weights_of_their_own() -> None:
     conv = choice(Convolution(kernel_size=3), depthwise(3))
-    names = Layout(one_stage(ConvNormAct(16, conv=conv))).tensors
+    names = Layout(one_stage(ConvNormAct(48, conv=conv))).tensors
     own = {name.rpartition("-")[2] for name in names if ".conv." in name}
     assert own == {"oitt.weight", "ogtt.weight"}
 

@@ -38,9 +38,9 @@ def _training_arguments(parser: Parser) -> None:
     )
     parser.add_argument("--data", default="digits", metavar="SOURCE", help=train.DATA_HELP)
     parser.add_argument(
-        "--rule", default="sandwich", metavar="NAME",
-        help="who learns from a batch: single-path, strict-fairness, sandwich, "
-        "progressive-shrinking, multi-architecture or attentive (default: sandwich)",
+        "--rule", default="uniform", metavar="NAME",
+        help="who learns from a batch: single-path, uniform, strict-fairness, sandwich, "
+        "progressive-shrinking, multi-architecture or attentive (default: uniform)",
     )  # fmt: skip
     parser.add_argument(
         "--budget",
@@ -66,7 +66,7 @@ def run(args: Namespace) -> int:
 
         return run_report(args)
     from ..runs import check_output
-    from ..train.supernet import train_supernet
+    from ..train.supernet import NO_AVERAGE, train_supernet
     from ..training.job import Source
 
     check_output(args.output, args.name)
@@ -74,7 +74,7 @@ def run(args: Namespace) -> int:
     trained = train_supernet(
         args.space,
         source,
-        train.recipe_of(args, source),
+        train.recipe_of(args, source, ema=NO_AVERAGE),
         rule=args.rule,
         budgets=args.budget,
         separate=args.separate_weights,

@@ -156,10 +156,10 @@ def recipe_of(args: Namespace, source: Source, **more: Any) -> Recipe:
         "epochs", "batch_size", "optimizer", "learning_rate", "weight_decay", "warmup",
         "label_smoothing", "mixup", "cutmix", "ema", "clip", "accumulate", "precision",
     )  # fmt: skip
-    given = {name: value for name in names if (value := getattr(args, name)) is not None}
+    given = more | {name: value for name in names if (value := getattr(args, name)) is not None}
     if given.get("clip") == 0:
         given["clip"] = None
-    return Recipe(**given, **more, augment=_augment(args.augment, source))
+    return Recipe(**given, augment=_augment(args.augment, source))
 
 
 def _augment(name: str, source: Source) -> Any:

@@ -47,11 +47,9 @@ class Inherited:
 
         from ..supernet.weights import Supernet
 
-        supernet = Supernet(self.layout)
-        with torch.no_grad():
-            for name, own in supernet.shared.items():
-                own.copy_(torch.tensor(self.tensors[name]))
-        return supernet
+        return Supernet(
+            self.layout, tensors={name: torch.tensor(own) for name, own in self.tensors.items()}
+        )
 
 
 def inherited(supernet: Supernet) -> Inherited:

@@ -12,12 +12,13 @@ from ..architecture import Architecture
 from ..design import prepared
 from ..errors import BadFile, UserError
 from ..fit.table import pick_of
+from ..inputs import place_of
 from ..ledger import NAME, Contents, Record, digest, read
 from ..loading import find_space
 from ..points import part_names
 from ..serialization import key, read_architecture
 from ..space import SearchSpace
-from .setup import RECORD, Setup, place_of, read_record
+from .setup import RECORD, Setup, read_record
 
 SHORTEST = 4
 """Digits of a key that may stand for it."""

@@ -185,7 +185,9 @@ def _inherited(
     from ..training.devices import find_device
 
     place = find_device(device)
-    found = Scorer(trained.supernet.to(place), data_of(trained), device=place).scores(networks)
+    found = Scorer(trained.supernet.to(place), data_of(trained), judged=None, device=place).scores(
+        networks
+    )
     return {
         INHERITED: np.array([score.accuracy for score in found]),
         INHERITED_LOSS: -np.array([score.loss for score in found]),

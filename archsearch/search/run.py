@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..budget import parse_budgets
 from ..errors import BadFile, UserError
 from ..files import write_atomically
+from ..inputs import own_files, place_of
 from ..interrupts import Interrupt, interrupts
 from ..ledger import NAME as LEDGER
 from ..ledger import (
@@ -33,7 +34,7 @@ from .keeper import Keeper, read_references
 from .loop import LEAST_BATCH, Search, Watch, drive, drive_here
 from .machines import Machines, workers_for
 from .problem import Problem, problem_of
-from .setup import RECORD, Setup, as_json, new_record, own_files, place_of, read_record
+from .setup import RECORD, Setup, as_json, new_record, read_record
 from .starts import designed, inherited, references
 from .strategies import find_strategy
 from .supernets import check_same, outside, within
@@ -150,7 +151,7 @@ def search(
     problem = problem_of(setup, dict(zip(kept, given, strict=False)).__getitem__, trained)
     find_strategy(setup, problem)
     setup, trials_before = _begun(setup, problem, start, COMPARED if compare is None else compare)
-    header = _header(setup, problem)
+    header = header_of(setup, problem)
     earlier = b"".join(_lines(trials_before, problem, header))
     text: dict[str, str | bytes] = {
         RECORD: as_json(new_record(setup, command)),
@@ -221,7 +222,7 @@ def _begun(
     return replace(setup, references=tuple(named)), trials
 
 
-def _header(setup: Setup, problem: Problem) -> Header:
+def header_of(setup: Setup, problem: Problem) -> Header:
     """What the ledger says of the search, to be known again when it is gone on with."""
     space = problem.space
     about = {"space": space.name, "digest": digest(space), "seed": setup.seed}
@@ -238,7 +239,7 @@ def _lines(trials: Sequence[Trial], problem: Problem, header: Header) -> list[by
 def _run(
     folder: Path, setup: Setup, problem: Problem, machines: Machines, watch: Watch | None
 ) -> Searched:
-    header = _header(setup, problem)
+    header = header_of(setup, problem)
     with locked(folder):
         contents = read(folder / LEDGER)
         if told := contents.header.difference(header):

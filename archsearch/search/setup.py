@@ -11,8 +11,6 @@ from typing import Any
 
 from .. import runs
 from ..errors import BadFile
-from ..inputs import own_files as own_files
-from ..inputs import place_of as place_of
 from ..save import versions
 
 FORMAT = 1

@@ -20,7 +20,7 @@ from ..space import Point
 from .loop import Watch
 from .machines import Machines
 from .problem import problem_of
-from .run import Searched, _header, resume_search
+from .run import Searched, header_of, resume_search
 from .setup import RECORD, Setup, as_json, new_record, read_record
 
 ACCURACY, KEY, SEED = "accuracy", "key", "seed"
@@ -164,7 +164,7 @@ def train_standalone(
         problem = problem_of(setup, dict(zip(kept, given, strict=True)).__getitem__)
         text: dict[str, str | bytes] = {
             RECORD: as_json(new_record(setup, command)),
-            LEDGER: first_line(_header(setup, problem)),
+            LEDGER: first_line(header_of(setup, problem)),
             **files,
         }
         create_run(folder.parent, text, folder.name)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..inputs import place_of
 from ..ledger import NAME, read, trials_of
 from ..studies import study_of
 from ..trials import History
 from .problem import problem_of
-from .setup import place_of, read_record
+from .setup import read_record
 
 if TYPE_CHECKING:
     import optuna

@@ -20,8 +20,8 @@ class _Pooled:
     def __init__(self, norm: _BatchNorm) -> None:
         self.norm = norm
         self.momentum = norm.momentum
-        self.count = 0
-        zeros = norm.get_buffer("running_mean").double().zero_()
+        self.batches = self.count = 0
+        zeros = torch.zeros_like(norm.get_buffer("running_mean"), dtype=torch.float64)
         self.mean, self.squares = zeros, zeros
 
     def take(self, norm: nn.Module, inputs: tuple[Any, ...], output: object) -> None:
@@ -35,12 +35,14 @@ class _Pooled:
         self.squares = self.squares + squares + shift.square() * (self.count * count / total)
         self.mean = self.mean + shift * (count / total)
         self.count = total
+        self.batches += 1
 
     def write(self) -> None:
         mean, variance = self.norm.running_mean, self.norm.running_var
         if self.count > 1 and mean is not None and variance is not None:
             mean.copy_(self.mean)
             variance.copy_(self.squares / (self.count - 1))
+            self.norm.get_buffer("num_batches_tracked").fill_(self.batches)
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ from ..block import Block
 from ..errors import UserError
 from ..graph import Node, Scope, trace
 from ..operator import Axis, Kind, Shape, Weight
+from ..operators.convolution import Convolution
 from ..poly import Number
 from ..space import SearchSpace
 from .alternatives import Alternatives, Spot, all_alternatives
@@ -110,6 +111,8 @@ class Layout:
     ) -> None:
         self.space, self.separate = space, separate
         self.kernel_transforms = kernel_transforms
+        self.strides_pointwise = False
+        """Whether some member has a strided 1x1 convolution (``Supernet.memory_format``)."""
         self._apart: frozenset[str] = frozenset()
         self.tensors = self._collected()
         apart = frozenset(n for n, own in self.tensors.items() if not _can_share(own.group_sizes))
@@ -158,6 +161,7 @@ class Layout:
         tensors: dict[str, Shared] = {}
         for found in all_alternatives(self.space):
             for piece in _pieces(found.scope):
+                self.strides_pointwise |= _strides_pointwise(piece.node)
                 names = [f"{place}.{piece.shared}" for place in found.names]
                 if self._apart.isdisjoint(names):
                     _take(tensors, dict(zip(names, found.names, strict=True)), found, piece)
@@ -222,6 +226,14 @@ def _largest(found: Alternatives, weight: Weight) -> Iterator[Spot]:
         most = found.most(axis.size)
         if found.at(largest, axis.size) < most:
             yield found.only(axis.size == most).largest(total)
+
+
+def _strides_pointwise(node: Node) -> bool:
+    """Whether a layer is a strided 1x1 convolution, or may be one."""
+    op = node.op
+    if not isinstance(op, Convolution) or not op.pointwise:
+        return False
+    return any(np.max(stride) > 1 for stride in op.strides(*node.x))
 
 
 def _group_size(weight: Weight) -> Number | None:

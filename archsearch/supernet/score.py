@@ -45,7 +45,8 @@ class Scorer:
     """Judges members of a supernet, all on the same pictures.
 
     Statistics come from ``pictures`` of the training split, accuracy from ``judged`` of the
-    validation split (None: all), both drawn with the ``seed``, without augmentation. Raises ``UserError`` for data without validation pictures.
+    validation split (None: all), both drawn with the ``seed``, without augmentation. Raises
+    ``UserError`` for data without validation pictures.
     """
 
     def __init__(

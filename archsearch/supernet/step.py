@@ -58,10 +58,15 @@ class Gradients:
 
 
 class Stepper:
-    """Lets an optimiser of the shared tensors step on pieces of them."""
+    """Lets an optimiser of the shared tensors step on pieces of them.
+
+    On a CPU, pieces whose numbers lie side by side (of all inputs, or of one) are updated by one
+    kernel for all, as a network by itself is; others are passed through many times.
+    """
 
     def __init__(self, supernet: Supernet, optimiser: torch.optim.Optimizer) -> None:
         self.supernet, self.optimiser = supernet, optimiser
+        self._fuses = all(p.device.type == "cpu" for p in supernet.shared.values())
         places = {id(p): i for i, g in enumerate(optimiser.param_groups) for p in g["params"]}
         self._group = {name: places[id(p)] for name, p in supernet.shared.items()}
         _begin(optimiser)
@@ -71,11 +76,12 @@ class Stepper:
         """Inside, the optimiser's parameters are these pieces, and what it remembers of them is a
         view of what it remembers of the whole."""
         groups, state = self.optimiser.param_groups, self.optimiser.state
-        wholes = [group["params"] for group in groups]
-        own: list[list[nn.Parameter]] = [[] for _ in groups]
+        strided: list[list[nn.Parameter]] = [[] for _ in groups]
+        dense: list[list[nn.Parameter]] = [[] for _ in groups]
         for piece in pieces:
             large = self.supernet.layout.tensors[piece.shared].weight
             remembered = state[self.supernet.shared[piece.shared]]
+            own = dense if self._fuses and _is_dense(piece.parameter) else strided
             own[self._group[piece.shared]].append(piece.parameter)
             state[piece.parameter] = {
                 key: sliced(value, large, piece.weight)
@@ -83,16 +89,25 @@ class Stepper:
                 else value
                 for key, value in remembered.items()
             }
+        self.optimiser.param_groups = [
+            group | {"params": parameters, "fused": fused, "foreach": not fused}
+            for fused, some in ((False, strided), (True, dense))
+            for group, parameters in zip(groups, some, strict=True)
+        ]
         try:
-            for group, parameters in zip(groups, own, strict=True):
-                group["params"] = parameters
             yield
         finally:
-            for group, parameters in zip(groups, wholes, strict=True):
-                group["params"] = parameters
+            self.optimiser.param_groups = groups
             for piece in pieces:
                 del state[piece.parameter]
                 piece.parameter.grad = None
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """Whether its numbers fill their memory, in the order that its gradient then has too."""
+    if tensor.is_contiguous():
+        return True
+    return tensor.dim() == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
 
 
 def _begin(optimiser: torch.optim.Optimizer) -> None:

@@ -106,28 +106,27 @@ class Subnet(nn.Module):
 
 
 class Supernet(nn.Module):
-    """The shared tensors of a space; each is a parameter under its name in the layout."""
+    """The shared tensors of a space; each is a parameter under its name in the layout: ``tensors``,
+    or fresh ones by the ``seed``."""
 
-    def __init__(self, layout: Layout, seed: int = 0) -> None:
+    def __init__(
+        self, layout: Layout, seed: int = 0, tensors: Mapping[str, Tensor] | None = None
+    ) -> None:
         super().__init__()
         self.layout = layout
         self._views: OrderedDict[Placed, View] = OrderedDict()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            blocks = _started_blocks(layout)
-            for name, tensor in _started(layout, blocks).items():
-                self._register(name, nn.Parameter(tensor))
-        self.strides_pointwise = any(
-            isinstance(layer, nn.Conv2d) and max(layer.kernel_size) == 1 and max(layer.stride) > 1
-            for block in blocks.values()
-            for layer in block.modules()
-        )
+        if tensors is None:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                tensors = _started(layout)
+        for name, tensor in tensors.items():
+            self._register(name, nn.Parameter(tensor))
         self.shared: Mapping[str, nn.Parameter] = dict(self.named_parameters())
 
     def memory_format(self, device: torch.device) -> torch.memory_format:
         """How maps lie in memory: as in any network, channels last where that is safe for all of
         its members (``training.devices.layout``)."""
-        unsafe = device.type == "cpu" and self.strides_pointwise
+        unsafe = device.type == "cpu" and self.layout.strides_pointwise
         return torch.contiguous_format if unsafe else torch.channels_last
 
     def subnet(self, architecture: Architecture) -> Subnet:
@@ -248,14 +247,9 @@ def _fill_buffers(module: nn.Module, placed: Placed, like: Tensor) -> None:
             layer._buffers[name] = real[full].to(like.device)
 
 
-def _started_blocks(layout: Layout) -> dict[Placed, nn.Module]:
-    """The largest blocks by themselves, with fresh weights."""
-    placed = {place for own in layout.tensors.values() for place, *_ in own.sources}
-    return {own: _started_block(own) for own in sorted(placed, key=str)}
-
-
-def _started(layout: Layout, blocks: Mapping[Placed, nn.Module]) -> dict[str, Tensor]:
+def _started(layout: Layout) -> dict[str, Tensor]:
     """Fresh tensors: each is filled with the weights of the largest blocks that have it."""
+    blocks: dict[Placed, nn.Module] = {}
     tensors: dict[str, Tensor] = {}
     for name, own in layout.tensors.items():
         shape = [int(axis.size) for axis in own.weight.axes]
@@ -264,6 +258,8 @@ def _started(layout: Layout, blocks: Mapping[Placed, nn.Module]) -> dict[str, Te
             continue
         tensor = torch.empty(shape)
         for i, source in enumerate(reversed(own.sources)):
+            if source.placed not in blocks:
+                blocks[source.placed] = _started_block(source.placed)
             fresh = blocks[source.placed].get_parameter(f"{source.layer}.{source.name}").detach()
             if i == 0 and list(fresh.shape) != shape:  # nothing has all sizes: fill the corners
                 tensor.normal_(float(fresh.mean()), float(fresh.std(correction=0)))

@@ -38,12 +38,17 @@ if TYPE_CHECKING:
     from ..training.recipe import Recipe
 
 
+NO_AVERAGE = 0.0
+"""Weights are not averaged unless that is asked for: the mean is a copy of all tensors, which every
+step would pass through for the few that it has changed."""
+
+
 def train_supernet(
     space: str | Path = "mobile",
     source: str | Source = "digits",
     recipe: Recipe | None = None,
     *,
-    rule: str = "sandwich",
+    rule: str = "uniform",
     budgets: str | Sequence[str] = (),
     separate: bool = False,
     seed: int = 0,
@@ -73,7 +78,7 @@ def train_supernet(
 
     found = find_space(str(space))
     (kept,), files = own_files([str(space)])
-    recipe, place = recipe or Recipe(), find_device(device)
+    recipe, place = recipe or Recipe(ema=NO_AVERAGE), find_device(device)
     _check_recipe(recipe)
     number_format(recipe, place)
     _rule(rule)

@@ -12,10 +12,12 @@ from .progressive_shrinking import progressive_shrinking
 from .sandwich import sandwich
 from .single_path import single_path
 from .strict_fairness import strict_fairness
+from .uniform import uniform
 
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         "single-path": single_path,
+        "uniform": uniform,
         "strict-fairness": strict_fairness,
         "sandwich": sandwich,
         "progressive-shrinking": progressive_shrinking,
