@@ -86,8 +86,8 @@ def test_the_verdict_is_against_live_macs() -> None:
     )
     swapped = ranked([0.2, 0.1, 0.4, 0.3], [0.6, 0.5, 0.8, 0.7])
     first, half, others = verdict(swapped)
-    assert "yes, over all 4 members (tau 1.00 against 0.33; difference 0.67" in first
-    assert half.startswith("in the better half of 2: yes (tau 1.00 against -1.00")
+    assert "perhaps, over all 4 members (tau 1.00 against 0.33; difference 0.67" in first
+    assert half.startswith("in the better half of 2: perhaps (tau 1.00 against -1.00")
     assert others == "ranked better by: nothing else that was tried"
     worse = ranked([0.1, 0.2, 0.4, 0.3], [0.5, 0.6, 0.7, 0.8], other=[4, 5, 6, 7])
     first, half, others = verdict(worse)

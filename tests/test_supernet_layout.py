@@ -1,4 +1,4 @@
-"""Which tensors a supernet has: against all members of small spaces, and drawn ones of all spaces."""
+"""Which tensors a supernet has: of all members of small spaces, of drawn ones of all others."""
 
 from __future__ import annotations
 

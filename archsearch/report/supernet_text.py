@@ -131,7 +131,8 @@ def points(regret: float) -> str:
 
 
 def _answer(lead: Lead) -> str:
-    return "yes" if lead.difference > 0 else "no"
+    """Yes only where chance in which members were drawn does not explain it."""
+    return "yes" if lead.low > 0 else "perhaps" if lead.difference > 0 else "no"
 
 
 def _against(own: Correlation, other: Correlation) -> str:
