@@ -119,7 +119,7 @@ def tasks() -> Iterator[Task]:
 
 # -- training ----------------------------------------------------------------------------------
 def begun(task: Task, source: str) -> tuple[Training, Data]:
-    """A training that is not judged on its way, which would take a fifth of the time; and its data."""
+    """A training that is not judged on its way, which would take a fifth of the time; its data."""
     import torch
 
     from archsearch.nets.build import build

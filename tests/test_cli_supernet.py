@@ -27,6 +27,7 @@ from archsearch.cli import main
 from archsearch.cli.commands import Parser
 from archsearch.nets.weights import read_notes, read_tensors, tensors_file
 from archsearch.report.training import epoch_line
+from archsearch.supernet.files import read_supernet
 
 torch.set_num_threads(1)
 
@@ -105,6 +106,14 @@ def test_separate_weights_are_the_way_out(capsys: Capture) -> None:
     assert main(words) == 0
     assert json.loads(Path("runs/apart/supernet.json").read_text())["supernet"]["separate"]
     assert "Convolution" in " ".join(read_tensors("runs/apart/supernet.safetensors"))
+
+
+def test_kernels_may_have_transforms() -> None:
+    words = ["supernet", *SHORT, "--kernel-transforms", "--name", "transformed"]
+    assert main(words) == 0
+    trained = read_supernet("runs/transformed")
+    assert trained.layout.kernel_transforms
+    assert trained.setup.as_dict() == trained.record["supernet"]
 
 
 def test_a_run_says_where_it_is_and_what_came_of_it(capsys: Capture) -> None:

@@ -257,6 +257,7 @@ def noted(path: Path, **changes: Any) -> None:
         ({"format": 2}, "of version 2, and 1 is read here"),
         ({"digest": "0", "space": "theirs"}, r"the supernet of another space \(theirs\), not of"),
         ({"separate": True}, "of a supernet with separate weights"),
+        ({"kernel_transforms": True}, "of a supernet with kernel transforms"),
     ],
 )
 def test_tensors_of_another_supernet(changes: dict[str, Any], words: str, copy: Path) -> None:

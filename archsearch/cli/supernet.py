@@ -53,6 +53,10 @@ def _training_arguments(parser: Parser) -> None:
         "--separate-weights", action="store_true",
         help="give groups of channels that cannot share weights their own",
     )  # fmt: skip
+    parser.add_argument(
+        "--kernel-transforms", action="store_true",
+        help="learn how smaller kernels come from the centres of larger ones",
+    )  # fmt: skip
     add_option(
         parser, "--input", shape, metavar="3x224x224", help="to which pictures of files are brought"
     )
@@ -78,6 +82,7 @@ def run(args: Namespace) -> int:
         rule=args.rule,
         budgets=args.budget,
         separate=args.separate_weights,
+        kernel_transforms=args.kernel_transforms,
         seed=args.seed,
         device=args.device,
         devices=args.devices,

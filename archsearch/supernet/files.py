@@ -39,7 +39,7 @@ NOTE = "supernet"
 class Setup:
     """Which supernet it is. ``space`` is a name, or a copy in the run's folder ("inputs/..."), set
     to ``input`` and ``classes``, and ``digest`` that of the space then. Members within ``budgets``
-    learn by the ``rule``; ``separate`` is as in ``Layout``."""
+    learn by the ``rule``; ``separate`` and ``kernel_transforms`` are as in ``Layout``."""
 
     space: str
     digest: str
@@ -48,6 +48,7 @@ class Setup:
     budgets: tuple[str, ...]
     rule: str
     separate: bool
+    kernel_transforms: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
@@ -58,7 +59,9 @@ class Setup:
         """The setup whose ``as_dict`` this was; raises ``KeyError``, ``TypeError``,
         ``ValueError``."""
         own = {f.name: plain[f.name] for f in fields(cls)}
-        for name, kind in (("classes", int), ("space", str), ("rule", str), ("separate", bool)):
+        kinds = {"classes": int, "space": str, "rule": str}
+        kinds |= {"separate": bool, "kernel_transforms": bool}
+        for name, kind in kinds.items():
             if type(own[name]) is not kind:
                 raise ValueError(f"{name} is {own[name]!r}"[:80])
         own["input"] = tuple(map(int, own["input"]))
@@ -132,7 +135,7 @@ def read_supernet(given: str | Path, runs: str | Path = "runs") -> Trained:
     if not (folder / TENSORS).is_file():
         raise UserError(f"{folder}: {_unfinished(folder, record)}")
     space = setup.open_space(folder)
-    layout = Layout(space, setup.separate)
+    layout = Layout(space, setup.separate, setup.kernel_transforms)
     supernet = Supernet(layout)
     load_tensors(folder / TENSORS, supernet)
     return Trained(folder, record, setup, space, source, layout, supernet)
@@ -160,6 +163,8 @@ def load_tensors(path: Path, supernet: Supernet) -> None:
             raise BadFile(f"{path}: of version {found}, and {own} is read here"[:200])
         if name == "separate":
             raise BadFile(f"{path}: of a supernet with{'' if found else 'out'} separate weights")
+        if name == "kernel_transforms":
+            raise BadFile(f"{path}: of a supernet with{'' if found else 'out'} kernel transforms")
         raise BadFile(
             f"{path}: the supernet of another space ({said.get('space')}), not of"
             f" {layout.space.name} as it is"[:200]
@@ -174,6 +179,7 @@ def _identity(layout: Layout) -> dict[str, Any]:
         "space": layout.space.name,
         "digest": digest(layout.space),
         "separate": layout.separate,
+        "kernel_transforms": layout.kernel_transforms,
     }
 
 

@@ -51,6 +51,7 @@ def train_supernet(
     rule: str = "uniform",
     budgets: str | Sequence[str] = (),
     separate: bool = False,
+    kernel_transforms: bool = False,
     seed: int = 0,
     device: str | None = None,
     devices: int = 1,
@@ -65,7 +66,8 @@ def train_supernet(
     size are brought to the source's ``shape``, or else to that of the space.
 
     Members within the ``budgets`` learn by the ``rule`` (``supernet.rules.named``). ``separate``
-    gives groups of sizes that cannot share weights tensors of their own. With ``devices`` above 1
+    gives groups of sizes that cannot share weights tensors of their own; ``kernel_transforms`` are
+    learnt matrices between kernel sizes. With ``devices`` above 1
     as many GPUs share every batch (or processes, on the CPU). The run's folder is there from the
     start, ``resume_supernet`` goes on from it and ``read_supernet`` reads what came of it. Raises
     ``UserError`` for what cannot be used; a training that diverges, or is interrupted, is a result.
@@ -86,9 +88,11 @@ def train_supernet(
     source = Source(source) if isinstance(source, str) else source
     found, source, data = for_data(found, source)
     _check_data(data)
-    Layout(found, separate)
+    Layout(found, separate, kernel_transforms)
     classes = len(data.classes)
-    setup = Setup(kept, digest(found), found.input, classes, limits, rule, separate)
+    setup = Setup(
+        kept, digest(found), found.input, classes, limits, rule, separate, kernel_transforms
+    )
     largest = _largest(found, _members(found, setup))
     job = Job(largest, source, recipe, (seed,), str(place), devices, checkpoint_seconds)
     check(job)
@@ -200,7 +204,7 @@ def _prepared(place: Place, folder: Path, job: Job, data: Data) -> SupernetTrain
     _, setup = read_setup(folder)
     space, (seed,) = setup.open_space(folder), job.seeds
     training = SupernetTraining(
-        Supernet(Layout(space, setup.separate), seed),
+        Supernet(Layout(space, setup.separate, setup.kernel_transforms), seed),
         data,
         job.recipe,
         seed,
