@@ -262,7 +262,9 @@ def test_the_summary_tells_front_failures_and_what_next() -> None:
     tally = Tally(PAIR, trials)
     text = "\n".join(summary_lines("runs/mine", tally, members(), 90.0))
     assert text.startswith("60 trials in 90 s: ")
-    assert "archsearch export runs/mine --best" in text
+    assert "archsearch export runs/mine --best;" in text
+    inherited = summary_lines("runs/mine", tally, members(), inherit=True)
+    assert "archsearch export runs/mine --best --weights;" in inherited[-1]
     assert "     6  it broke  (trials 9, 19, 29, 39, 49, 59)" in text
     best = tally.best[0]
     (row,) = re.findall(rf"^{best.number} +.*$", text, re.MULTILINE)

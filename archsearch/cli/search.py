@@ -184,7 +184,9 @@ def end(found: Searched, quiet: bool) -> int:
         print(found.folder)
     else:
         tally = Tally(found.goals, found.trials)
-        print("", *summary_lines(found.folder, tally, found.members), sep="\n")
+        print(
+            "", *summary_lines(found.folder, tally, found.members, inherit=found.inherit), sep="\n"
+        )
     if found.state == "stopped":
         print(f"stopped; go on with: archsearch resume {found.folder}")
         return INTERRUPTED

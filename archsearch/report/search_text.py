@@ -83,11 +83,16 @@ def state_lines(state: SearchState) -> list[str]:
 
 
 def summary_lines(
-    folder: str | Path, tally: Tally, members: Members, seconds: float | None = None
+    folder: str | Path,
+    tally: Tally,
+    members: Members,
+    seconds: float | None = None,
+    inherit: bool = False,
 ) -> list[str]:
     """How a search ended: counts, the best, the front, failures by reason, and what to do next.
 
-    ``seconds`` is how long it took, where that is known.
+    ``seconds`` is how long it took, where that is known; ``inherit`` says that networks have
+    weights of a supernet.
     """
     took = "" if seconds is None else f" in {duration(seconds)}"
     counts = [f"{tally.counts[s]:,} {name}" for s, name in STATES.items() if tally.counts[s]]
@@ -102,7 +107,7 @@ def summary_lines(
         lines += [f"{more:,} more are in front.csv"] if more > 0 else []
     if tally.reasons:
         lines += ["", "failures:", *failure_lines(tally)]
-    return [*lines, "", *_next(folder, tally, members)]
+    return [*lines, "", *_next(folder, tally, members, inherit)]
 
 
 def trial_table(tally: Tally, trials: Sequence[Trial], members: Members) -> str:
@@ -180,14 +185,15 @@ def _came_of(tally: Tally, trial: Trial) -> str:
     return f"trial {trial.number}: {named_values(tally.goals, trial)}{early}"
 
 
-def _next(folder: str | Path, tally: Tally, members: Members) -> list[str]:
+def _next(folder: str | Path, tally: Tally, members: Members, inherit: bool) -> list[str]:
     """Where everything is, and what to do with it."""
     if not tally.front:
         return [f"{folder}: nothing was found; report.html tells why candidates failed"]
     run = shlex.quote(str(folder))
     more = [f"archsearch resume {run} --trials N"]
     if built_stages(members.space, tally.front[0].point) is not None:
-        more = [f"archsearch export {run} --best", f"archsearch train {run}", *more]
+        weights = " --weights" if inherit else ""
+        more = [f"archsearch export {run} --best{weights}", f"archsearch train {run}", *more]
     return [
         f"{folder}: report.html shows the search, front.csv and ledger.jsonl hold it",
         f"next: {'; '.join(more)}",

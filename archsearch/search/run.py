@@ -54,7 +54,8 @@ FINISHED, STOPPED = "finished", "stopped"
 class Searched:
     """A search as far as it has come: ``trials`` in the order they ended, of which ``best`` is the
     finished one best in the first goal, and ``front`` those that no other finished one is better
-    than in one goal and as good as in all."""
+    than in one goal and as good as in all. Where it was over a supernet they have weights that they
+    ``inherit``."""
 
     folder: Path
     state: str
@@ -64,6 +65,7 @@ class Searched:
     front: tuple[Trial, ...]
     members: Members
     references: Mapping[str, Outcome]
+    inherit: bool = False
 
 
 def search(
@@ -287,6 +289,7 @@ def _run(
             front=tuple(tally.sorted_front()),
             members=members,
             references={name: judged[n] for name, n in names.items() if n in judged},
+            inherit=setup.supernet is not None,
         )
 
 
