@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
+from archsearch.budget import parse_budgets
 from archsearch.cli import main
 from archsearch.cost import cost
 from archsearch.errors import BadFile, InfeasibleBudget, UserError
 from archsearch.evaluation.plan import Plan
 from archsearch.ledger import NAME, read
-from archsearch.loading import find_architecture
+from archsearch.loading import find_architecture, find_space
 from archsearch.runs import locked
 from archsearch.search import Machines, Searched, resume_search, run, search
+from archsearch.search.starts import designed
 from archsearch.serialization import from_json, key
 from archsearch.trials import Outcome, Task
 
@@ -257,6 +259,12 @@ def test_goals_that_take_no_worker_are_judged_in_batches(place: Path) -> None:
             if other is not one
         )
     assert set(found.references) == {"resnet"}  # failed: the objective knows no such network
+
+
+def test_a_start_is_designed_below_what_the_objective_of_the_space_knows() -> None:
+    space, budgets = find_space("mobile"), parse_budgets(["300k-params"])
+    (point,) = designed(space, budgets, 1)
+    assert cost(space.build(point)).params <= 300_000
 
 
 def refused() -> Iterator[tuple[str, Callable[[Path], object], str]]:

@@ -60,7 +60,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained(place: Path, name: str, **changes: Any) -> Trained:
-    settings = {"recipe": SHORT, "output": place / "runs", "name": name} | changes
+    settings = {"rule": "sandwich", "recipe": SHORT, "output": place / "runs", "name": name}
+    settings |= changes
     return train_supernet(place / "mine.py", SMALL, **settings)
 
 

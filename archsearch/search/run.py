@@ -214,7 +214,7 @@ def _begun(
         return setup, trials
     if start == "design":
         points = designed(problem.space, problem.budgets, len(problem.plan.goals))
-        texts = tuple(problem.members.texts(point) for point in points)
+        texts = tuple(problem.members.texts(point) for point in points if point in problem.members)
         setup = replace(setup, starts=texts)
     elif start is not None:
         check_same(setup.supernet, Path(start), read_record(Path(start))[1].supernet)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..budget import Budget
 from ..errors import InfeasibleBudget, UserError, suggestion
@@ -18,9 +17,6 @@ from ..members import Members
 from ..serialization import key, to_json
 from ..space import Point, SearchSpace
 from ..trials import Goal, Trial
-
-if TYPE_CHECKING:
-    from ..design import Design
 
 DESIGN_SECONDS = 10.0
 """How long a designed start may take: the search can do without its proof."""
@@ -34,31 +30,23 @@ LEVELS = (1.0, 0.6, 0.35, 0.2)
 def designed(space: SearchSpace, budgets: Sequence[Budget], goals: int) -> list[Point]:
     """What ``design`` finds within the budgets or, for several goals, within parts of them too;
     nothing without budgets. Raises ``InfeasibleBudget`` where no network meets them."""
+    from ..design import design
+
     points: list[Point] = []
     for level in LEVELS[: 1 if goals == 1 else None] if budgets else ():
         own = [b if b.is_floor else Budget(b.cost, _part(b.limit, level)) for b in budgets]
         try:
-            found = _design(own, space)
+            found = design(own, space, time_limit=DESIGN_SECONDS)
         except InfeasibleBudget:
-            if level == 1.0:
+            if level < 1.0:
+                break
+            if space.objective == ENTROPY:
                 raise
-            break
+            # the space's own objective may be fitted to other networks; the entropy knows all
+            found = design(own, space, ENTROPY, time_limit=DESIGN_SECONDS)
         if found.networks:
             points.append(found.best.point)
     return points
-
-
-def _design(budgets: Sequence[Budget], space: SearchSpace) -> Design:
-    """The space's own objective may have been fitted to larger networks only; the entropy knows
-    all."""
-    from ..design import design
-
-    try:
-        return design(budgets, space, time_limit=DESIGN_SECONDS)
-    except InfeasibleBudget:
-        if space.objective == ENTROPY:
-            raise
-        return design(budgets, space, ENTROPY, time_limit=DESIGN_SECONDS)
 
 
 def _part(limit: int | float, level: float) -> int | float:

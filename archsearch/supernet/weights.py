@@ -11,8 +11,7 @@ is in the supernet. (Groups of several sizes are the exception: smaller ones are
 from __future__ import annotations
 
 import sys
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
@@ -27,7 +26,7 @@ from .layout import Layout, Piece, Placed, placed_blocks
 from .slices import gathered, is_gathered, sliced, transformed, with_taps
 
 KEPT = 4096
-"""Blocks whose modules are kept; beyond these the one not used for longest is dropped."""
+"""Blocks whose modules are kept; beyond these the oldest is dropped."""
 
 
 class Leaf(NamedTuple):
@@ -93,6 +92,14 @@ class Subnet(nn.Module):
             x = self.stem(x)
         return cast("Tensor", self.head(self.stages(x)))
 
+    def in_mode(self, training: bool) -> Subnet:
+        """The same in training mode, or not; without a look at layers whose blocks are in it."""
+        if any(view.module.training != training for view in self._views):
+            return self.train(training)
+        for container in (self, self.stages, *self.stages):
+            container.training = training
+        return self
+
     def leaves(self) -> Iterator[Leaf]:
         """What the subnet learns."""
         for view in self._views:
@@ -114,7 +121,7 @@ class Supernet(nn.Module):
     ) -> None:
         super().__init__()
         self.layout = layout
-        self._views: OrderedDict[Placed, View] = OrderedDict()
+        self._views: dict[Placed, View] = {}
         if tensors is None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(seed)
@@ -136,28 +143,32 @@ class Supernet(nn.Module):
         ``UserError`` for a network of another space.
         """
         placed = placed_blocks(architecture)
-        scopes = {own: trace(own.block, own.x) for own in placed if own not in self._views}
+        views = {own.name: view for own in placed if (view := self._views.get(own)) is not None}
+        if len(views) < len(placed):
+            views = self._made_views(architecture, placed)
+        for view in views.values():
+            for derived in view.derived:
+                derived.refresh()
+        return Subnet(architecture, views).in_mode(self.training)
+
+    def _made_views(self, architecture: Architecture, placed: Sequence[Placed]) -> dict[str, View]:
+        """The blocks of a member, of which some are not kept yet. Where layers use the weights of
+        others, blocks mean something in their network alone, and are not kept."""
+        scopes = {own: trace(own.block, own.x) for own in placed}
         if any(node.op.tie for scope in scopes.values() for node in scope.nodes()):
             with torch.device("meta"):
                 net = build(architecture)
-            views = {p: self._made(p, s, net.get_submodule(p.name)) for p, s in scopes.items()}
-            return self._ready(architecture, {p.name: views[p] for p in placed})
+            modules = {own: net.get_submodule(own.name) for own in placed}
+            return {p.name: self._made(p, scope, modules[p]) for p, scope in scopes.items()}
         for own, scope in scopes.items():
-            with torch.device("meta"):
-                module = build_recipe(own.block, own.x)
-            self._views[own] = self._made(own, scope, module)
-        for own in placed:
-            self._views.move_to_end(own)
+            if own not in self._views:
+                with torch.device("meta"):
+                    module = build_recipe(own.block, own.x)
+                self._views[own] = self._made(own, scope, module)
         found = {own.name: self._views[own] for own in placed}
         while len(self._views) > KEPT:
-            self._views.popitem(last=False)
-        return self._ready(architecture, found)
-
-    def _ready(self, architecture: Architecture, views: Mapping[str, View]) -> Subnet:
-        for view in views.values():
-            for own in view.derived:
-                own.refresh()
-        return Subnet(architecture, views).train(self.training)
+            self._views.pop(next(iter(self._views)))
+        return found
 
     # -- one block of a member -----------------------------------------------------------------
     def _made(self, placed: Placed, scope: Scope, module: nn.Module) -> View:
@@ -212,7 +223,7 @@ class Supernet(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the views, which a copy has to make of its own tensors."""
-        return self.__dict__ | {"_views": OrderedDict(), "shared": None}
+        return self.__dict__ | {"_views": {}, "shared": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
