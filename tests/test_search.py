@@ -262,7 +262,7 @@ def test_goals_that_take_no_worker_are_judged_in_batches(place: Path) -> None:
 
 
 def test_a_start_is_designed_below_what_the_objective_of_the_space_knows() -> None:
-    space, budgets = find_space("mobile"), parse_budgets(["300k-params"])
+    space, budgets = find_space("mobile").with_classes(10), parse_budgets(["300k-params"])
     (point,) = designed(space, budgets, 1)
     assert cost(space.build(point)).params <= 300_000
 
