@@ -383,7 +383,7 @@ def main() -> None:
     )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rule", default="sandwich")
+    parser.add_argument("--rule", default="uniform")
     parser.add_argument("--space", default="tiny", help="for ranking and found")
     parser.add_argument("--budget", default="20k-params", help="for ranking and found")
     parser.add_argument("--supernet-epochs", type=int, default=20)
