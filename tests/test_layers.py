@@ -20,7 +20,7 @@ LAYERS = [
     "cost", "entropy", "models", "serialization", "merge",
     "solver",
     "space", "points", "tables", "candidates", "budget", "handmade",
-    "nets",
+    "nets", "growth",
     "data", "training", "proxies", "scores", "fitted",
     "objectives", "devices", "shown", "explorers", "loading", "inputs", "fit", "design",
     "trials", "members", "tabular", "proposals", "surrogate", "studies", "strategies",
@@ -46,8 +46,12 @@ HEAVY = {
 }
 """Packages that are imported inside the functions that need them."""
 
-TENSORS = ("nets", "training", "proxies", "supernet")
+TENSORS = ("nets", "growth", "training", "proxies", "supernet")
 """Packages that may import torch on load; nothing that the command line loads imports them."""
+
+
+HOLDS_STATEMENTS = (ast.stmt, ast.excepthandler, ast.match_case)
+"""Where an import can stand: never in an expression."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,10 @@ def imports_of(path: Path) -> Iterator[Import]:
             source = (*base, *(node.module.split(".") if node.module else ()))
             for alias in node.names:
                 yield Import(str(file), node.lineno, ".".join((*source, alias.name)), at_load)
-        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         for child in ast.iter_child_nodes(node):
-            yield from visit(child, at_load and not inside)
+            if isinstance(child, HOLDS_STATEMENTS):
+                yield from visit(child, at_load and not inside)
 
     yield from visit(ast.parse(path.read_text(encoding="utf-8")), True)
 

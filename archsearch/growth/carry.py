@@ -1,0 +1,385 @@
+"""The weights of a grown network, and what an optimiser remembers of them, from those of the old.
+
+One rule for all: along output channels copies; along summed input channels copies that share what
+was there, with differences between them that cancel out; zeros for inputs, taps and neighbours in a
+group that are new; fresh weights for filters that are.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import UserError
+from ..graph import Node
+from ..nets.build import build, build_recipe
+from ..operator import Kind, Weight
+from ..operators.convolution import Convolution
+from ..operators.normalization import BatchNorm
+from .channels import NEW, CannotGrow, Channels, IntArray
+from .inserted import Start, padding
+from .plan import GrownLayer, Growth
+from .rules import Taps, groups_of, taps
+
+State: TypeAlias = Mapping[str, Tensor]
+
+UNEVENNESS = 0.1
+"""By how much of their own spread the weights of copies differ. Chen et al. 2016 (section 2.2) add
+noise that changes the function; here it sums to zero over the copies."""
+
+
+def check_state(growth: Growth, state: State) -> None:
+    """Raise ``UserError`` naming the first tensor that is not one of the old network."""
+    with torch.device("meta"):
+        expected = build(growth.old).state_dict()
+    for name in sorted(expected.keys() | state.keys()):
+        mine, theirs = (tuple(s[name].shape) if name in s else None for s in (expected, state))
+        if mine != theirs:
+            raise UserError(
+                f"{name} has the shape {theirs} in the weights and {mine} in the architecture: they"
+                " are of another network"
+            )
+
+
+@torch.no_grad()
+def grown_state(growth: Growth, state: State, seed: int = 0) -> dict[str, Tensor]:
+    """The state of the new network, which then computes what the old one does with ``state``.
+
+    Tensors that stay as they are, are those of ``state``, not copies. New filters and differences
+    between copies are drawn by the ``seed``. Raises ``UserError`` for weights of another network.
+    """
+    check_state(growth, state)
+    like = next(tensor for tensor in state.values() if tensor.is_floating_point())
+    fresh = _Fresh(growth, seed, like)
+    random = torch.Generator(like.device).manual_seed(seed)
+    weights = _weights(growth)
+    found = {}
+    for name in fresh.names():
+        layer, _, short = name.rpartition(".")
+        own = growth.layers.get(layer)
+        if own is None:
+            found[name] = _started(growth, fresh, layer, short)
+        elif (weight := weights.get(name)) is not None:
+            origin = f"{own.old.name}.{short}"
+            carried = _Carried(own, short, weight, growth)
+            old = state.get(origin)
+            if old is None:  # a bias that there was none of
+                old = like.new_zeros([a.size for a in carried.old.axes])
+            found[name] = carried.weights(old, lambda name=name: fresh[name], random)
+        else:  # how many batches a norm has seen, say
+            found[name] = state[f"{own.old.name}.{short}"]
+    return found
+
+
+@torch.no_grad()
+def grown_moments(growth: Growth, moments: State, names: Mapping[str, int]) -> dict[str, Tensor]:
+    """What an optimiser remembers of every weight, as ``NAME.KEY``; ``names`` tells the power of
+    the gradient that each KEY averages (1 for momentum, 2 for Adam's second moments, 0 for what is
+    no tensor of the weight's shape, like the number of steps).
+
+    The gradient of a copy of a filter is its share of the filter's; that of a copy of an input is
+    all of it. What is new starts without momentum, and with the mean second moment of its tensor.
+    """
+    weights, found = _weights(growth), {}
+    for name, weight in weights.items():
+        layer, _, short = name.rpartition(".")
+        own = growth.layers.get(layer)
+        if own is None or not weight.trained:
+            continue
+        for key, power in names.items():
+            old = moments.get(f"{own.old.name}.{short}.{key}")
+            if old is None:
+                continue
+            if not power:
+                found[f"{name}.{key}"] = old
+            else:
+                carried = _Carried(own, short, weight, growth)
+                found[f"{name}.{key}"] = carried.moments(old, power)
+    return found
+
+
+def _weights(growth: Growth) -> dict[str, Weight]:
+    """The weights of the new network's layers by their names in its state."""
+    return {
+        f"{node.name}.{name}": weight
+        for node in growth.new.trace().nodes()
+        for name, weight in node.op.weights(*node.x).items()
+    }
+
+
+class _Fresh:
+    """Fresh weights of the new network, of a block only when it is asked for."""
+
+    def __init__(self, growth: Growth, seed: int, like: Tensor) -> None:
+        self._growth, self._seed, self._like = growth, seed, like
+        with torch.device("meta"):
+            self._names = list(build(growth.new).state_dict())
+        self._inputs = growth.input_shapes
+        self._block = ("", {})  # type: tuple[str, dict[str, Tensor]]
+
+    def names(self) -> list[str]:
+        return self._names
+
+    def __getitem__(self, name: str) -> Tensor:
+        part = next(p for p in self._inputs if name.startswith(f"{p}."))
+        if self._block[0] != part:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(self._seed * 100_003 + list(self._inputs).index(part))
+                module = build_recipe(self._growth.blocks[part], self._inputs[part])
+                module.apply(vars(sys.modules[type(module).__module__])["initialise"])
+            self._block = part, dict(module.state_dict())
+        tensor = self._block[1][name[len(part) + 1 :]]
+        return tensor.to(self._like) if tensor.is_floating_point() else tensor.to(self._like.device)
+
+
+def _started(growth: Growth, fresh: _Fresh, layer: str, name: str) -> Tensor:
+    """A weight of an inserted layer."""
+    tensor = fresh[f"{layer}.{name}"]
+    start = growth.roles.starts.get(layer)
+    node = growth.nodes[layer]
+    weight = node.op.weights(*node.x).get(name)
+    if start is None or weight is None or not weight.trained:
+        return tensor
+    if start is Start.ZERO or name == "bias":
+        return torch.zeros_like(tensor)
+    if isinstance(node.op, Convolution):
+        return _dirac(tensor, node)
+    scale = (1 + node.op.eps) ** 0.5 if isinstance(node.op, BatchNorm) else 1.0
+    return torch.full_like(tensor, scale)
+
+
+def _dirac(tensor: Tensor, node: Node) -> Tensor:
+    """A kernel that passes every channel on."""
+    op = node.op
+    assert isinstance(op, Convolution)
+    found = torch.zeros_like(tensor)
+    rows = torch.arange(tensor.shape[0], device=tensor.device)
+    middle = [p // d for p, d in zip(padding(op, node), op.dilations(node.x[0]), strict=True)]
+    place: tuple[Tensor | int, ...] = (rows, rows % tensor.shape[1], *middle)
+    found[place] = 1
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Columns:
+    """Along the inputs of every row that is held: which of the old row's stands there, and how
+    many stand there of the same one; rows alone, or (rows, columns) where rows differ."""
+
+    column: IntArray
+    copies: IntArray
+
+
+class _Carried:
+    """One weight of a layer: how it comes of the old one."""
+
+    def __init__(self, layer: GrownLayer, name: str, weight: Weight, growth: Growth) -> None:
+        before, after = layer.old, layer.new
+        olds = before.op.weights(*before.x)
+        self.weight = weight
+        self.old = olds.get(name) or _without(weight, before, after)
+        self.rows = Channels.same(1)
+        self.out: int | None = None
+        self.inputs: int | None = None
+        self.columns: _Columns | None = None
+        self.taps: dict[int, Taps] = {}
+        kernel = list(taps(before, after))
+        for dim, (a, b) in enumerate(zip(self.old.axes, weight.axes, strict=True)):
+            if b.kind is Kind.OUT:
+                self.out = dim
+                self.rows = self._along(layer.output, a.size, b.size, after)
+            elif b.kind is Kind.TAP:
+                if kernel and weight.contracts:
+                    self.taps[dim] = kernel.pop(0)
+                elif a.size != b.size:
+                    raise CannotGrow(f"{after.name}: {name} has {a.size} places, not {b.size}")
+            else:
+                self.inputs = dim
+        if self.inputs is not None:
+            a, b = self.old.axes[self.inputs], weight.axes[self.inputs]
+            if Kind.GROUP in (a.kind, b.kind):
+                self.columns = grouped(layer)
+            else:
+                x = self._along(layer.inputs[0], a.size, b.size, after)
+                self.columns = _Columns(x.source, _copies(x.source))
+        self.factor = layer.inputs[0].factor if weight.contracts else 1.0
+
+    @staticmethod
+    def _along(channels: Channels, old: int, new: int, node: Node) -> Channels:
+        if (old, new) == (channels.old, len(channels.source)):
+            return channels
+        if old == new and channels.is_same:
+            return Channels.same(old)
+        raise CannotGrow(f"{node.name}: its weights do not follow its channels")
+
+    @property
+    def is_same(self) -> bool:
+        """Whether it stays what it is."""
+        if [axis.size for axis in self.old.axes] != [axis.size for axis in self.weight.axes]:
+            return False
+        places = [] if self.out is None else [self.rows.source]
+        places += [] if self.columns is None else [self.columns.column]
+        in_place = all((each == np.arange(each.shape[-1])).all() for each in places)
+        return in_place and self.factor == 1.0
+
+    def weights(self, old: Tensor, fresh: object, random: torch.Generator) -> Tensor:
+        if self.is_same:
+            return old
+        assert callable(fresh)
+        part = self._cut(old)
+        if self.columns is not None and self.weight.summed:
+            copies = self._shaped(self.columns.copies, part)
+            part = part / (copies * self.factor).to(part.dtype)
+            if (self.columns.copies > 1).any():
+                part = part + self._differences(part, random)
+        is_new = self.out is not None and len(self.rows.held) < len(self.rows.source)
+        has_new = self.columns is not None and bool((self.columns.column == NEW).any())
+        sizes = [axis.size for axis in self.weight.axes]
+        if is_new or (has_new and not self.weight.summed):
+            return self._placed(part, fresh().clone(), keep=not self.weight.summed)
+        return self._placed(part, old.new_zeros(sizes), keep=False)
+
+    def moments(self, old: Tensor, power: int) -> Tensor:
+        if self.is_same:
+            return old
+        part = self._cut(old) * self.factor**power
+        if self.out is not None:
+            held = self.rows.held
+            shares = 1.0 / _copies(self.rows.source)[held].astype(np.float64) ** power
+            view = [-1 if dim == self.out else 1 for dim in range(part.dim())]
+            part = part * torch.as_tensor(shares, dtype=part.dtype, device=part.device).view(view)
+        sizes = [axis.size for axis in self.weight.axes]
+        start = float(old.mean()) if power == 2 and old.numel() else 0.0
+        return self._placed(part, old.new_full(sizes, start), keep=True)
+
+    # -- along the axes ------------------------------------------------------------------------
+    def _cut(self, old: Tensor) -> Tensor:
+        """The rows and columns of the old weight that stand in the new one, in their order."""
+        if self.out is not None:
+            held = self.rows.source[self.rows.held]
+            if len(held) != old.shape[self.out] or (held != np.arange(len(held))).any():
+                old = old.index_select(self.out, _index(held, old))
+        if self.columns is None or self.inputs is None:
+            return old
+        column = self.columns.column
+        if column.ndim == 1:
+            return old.index_select(self.inputs, _index(column[column != NEW], old))
+        index = self._shaped(np.maximum(column, 0), old)
+        shape = list(old.shape)
+        shape[self.inputs] = column.shape[1]
+        taken = old.gather(self.inputs, index.expand(shape))
+        return taken * self._shaped(column != NEW, old).to(old.dtype)
+
+    def _shaped(self, columns: IntArray | np.ndarray, like: Tensor) -> Tensor:
+        """Numbers of columns, or of rows and columns, as they lie in the weight; of columns, those
+        that hold something."""
+        assert self.columns is not None and self.inputs is not None
+        if columns.ndim == 1:
+            columns = columns[self.columns.column != NEW]
+        view = [1] * like.dim()
+        view[self.inputs] = columns.shape[-1]
+        if columns.ndim == 2:
+            view[self.out or 0] = columns.shape[0]
+        return torch.as_tensor(columns, device=like.device).view(view)
+
+    def _differences(self, part: Tensor, random: torch.Generator) -> Tensor:
+        """What is added to copies of inputs, which sums to zero over the copies of each."""
+        assert self.columns is not None and self.inputs is not None
+        noise = torch.randn(part.shape, generator=random, dtype=part.dtype, device=part.device)
+        noise = noise * (UNEVENNESS * part.std(correction=0))
+        column = self.columns.column
+        if column.ndim == 1:
+            column = column[column != NEW]
+            index = _index(column, part)
+            shape = list(part.shape)
+            shape[self.inputs] = int(column.max()) + 1
+            sums = part.new_zeros(shape).index_add_(self.inputs, index, noise)
+            copies = self._shaped(self.columns.copies, part)
+            return noise - sums.index_select(self.inputs, index) / copies
+        held = self._shaped(column != NEW, part)
+        index = self._shaped(np.maximum(column, 0), part).expand(part.shape)
+        noise = noise * held
+        shape = list(part.shape)
+        shape[self.inputs] = int(column.max()) + 1
+        sums = part.new_zeros(shape).scatter_add_(self.inputs, index, noise)
+        mean = sums.gather(self.inputs, index) / self._shaped(self.columns.copies, part)
+        return (noise - mean) * held
+
+    def _placed(self, part: Tensor, into: Tensor, keep: bool) -> Tensor:
+        """``part`` in its place; beside it, in rows that hold something, zeros, or with ``keep``
+        what is there."""
+        rows = self.rows.held if self.out is not None else None
+        area = into if rows is None else into.index_select(self.out or 0, _index(rows, into))
+        if not keep:
+            area = torch.zeros_like(area)
+        inner = area
+        for dim, (start, step) in self.taps.items():
+            size = part.shape[dim]
+            index = torch.arange(start, start + (size - 1) * step + 1, step, device=into.device)
+            if len(index) != inner.shape[dim]:
+                part = _spread(part, inner.shape[dim], dim, index, inner if keep else None)
+        column = None if self.columns is None else self.columns.column
+        if column is not None and column.ndim == 1 and (column == NEW).any():
+            assert self.inputs is not None
+            held = _index(np.flatnonzero(column != NEW), into)
+            area = area.index_copy(self.inputs, held, part)
+        else:
+            area = part
+        if rows is None:
+            return area.contiguous()
+        if len(rows) == into.shape[self.out or 0]:
+            return area.contiguous()
+        return into.index_copy(self.out or 0, _index(rows, into), area)
+
+
+def _spread(part: Tensor, size: int, dim: int, index: Tensor, keep: Tensor | None) -> Tensor:
+    """Taps among others that are zero (moments: as the mean of the tensor)."""
+    shape = list(part.shape)
+    shape[dim] = size
+    fill = 0.0 if keep is None or not keep.numel() else float(keep.flatten()[0])
+    return part.new_full(shape, fill).index_copy_(dim, index, part)
+
+
+def grouped(layer: GrownLayer) -> _Columns:
+    """The inputs of every held row of a weight in groups (rows, inputs of a group).
+
+    Raises ``CannotGrow`` where the grown group of a filter lacks an input that it had.
+    """
+    old, new = layer.old, layer.new
+    sizes = [int(n.x[0].channels) // groups_of(n) for n in (old, new)]
+    filters = [int(n.shape.channels) // groups_of(n) for n in (old, new)]
+    held = layer.output.held
+    was = layer.output.source[held] // filters[0]
+    inputs = layer.inputs[0].source.reshape(-1, sizes[1])[held // filters[1]]
+    column = np.where(
+        (inputs != NEW) & (inputs // sizes[0] == was[:, None]), inputs % sizes[0], NEW
+    )
+    copies = np.zeros((len(held), sizes[0] + 1), dtype=np.int64)
+    np.add.at(copies, (np.arange(len(held))[:, None], column), 1)
+    if (copies[:, : sizes[0]] == 0).any():
+        raise CannotGrow(
+            f"{new.name}: groups of {sizes[1]} channels do not hold those of {sizes[0]} that its"
+            " filters see; groups can become larger or fewer, not smaller or more of what is there"
+        )
+    return _Columns(column, np.maximum(np.take_along_axis(copies, column, 1), 1))
+
+
+def _copies(source: IntArray) -> IntArray:
+    """For every entry, how many have the same source; 1 for new ones."""
+    counts = np.bincount(source[source != NEW], minlength=int(source.max(initial=0)) + 1)
+    return np.where(source == NEW, 1, counts[np.maximum(source, 0)])
+
+
+def _index(numbers: IntArray, like: Tensor) -> Tensor:
+    return torch.as_tensor(np.ascontiguousarray(numbers), device=like.device)
+
+
+def _without(weight: Weight, before: Node, after: Node) -> Weight:
+    """A bias as it would be in the old layer, which has none."""
+    (axis,) = weight.axes
+    return Weight((axis._replace(size=before.shape.channels),), weight.trained, weight.summed)

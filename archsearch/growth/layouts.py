@@ -1,0 +1,158 @@
+"""How the channels of all values are to be arranged: those that layers tie together, alike.
+
+Values that add up, or pass through layers that take each channel by itself, are one class with one
+layout. Groups, splits and concatenations cut a class: what lies between two cuts grows in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ..graph import Node, Scope
+from ..operators.linear import Flatten
+from ..operators.merge import Concat, Split
+from ..operators.normalization import GroupNorm
+from .channels import CannotGrow, Channels, Cut, Layout, even_cuts
+from .inserted import Roles
+from .rules import groups_of
+
+
+class _Within(NamedTuple):
+    """The channels of one value are those of another from ``offset`` on, each ``times``."""
+
+    inner: str
+    outer: str
+    offset: Cut
+    times: int = 1
+
+
+class Layouts:
+    """The layouts of the values of a grown network."""
+
+    def __init__(
+        self, after: Scope, old: Mapping[str, Node], partners: Mapping[str, str], roles: Roles
+    ) -> None:
+        self._class: dict[str, str] = {}
+        self._sizes: dict[str, Cut] = {}
+        self._cuts: dict[str, set[Cut]] = {}
+        self._copies: set[str] = set()
+        self._within: list[_Within] = []
+        for node in after.nodes():
+            if node.name in partners:
+                self._tie(node, old[partners[node.name]])
+            elif node.name in roles.passed:
+                self._same(node.name, node.inputs[roles.passed[node.name].input].name)
+        source = after.inputs[0]
+        self._size(source.name, source.shape.channels, source.shape.channels)
+        matched = [(n, old[partners[n.name]]) for n in after.nodes() if n.name in partners]
+        for node, before in matched:
+            self._size(node.name, before.shape.channels, node.shape.channels)
+        for node, before in matched:
+            self._read(node, before)
+        self._spread()
+
+    def channels(self, node: Node) -> Channels:
+        """The map of the filters of a layer. Raises ``CannotGrow`` where there is none."""
+        own = self._find(node.name)
+        old, grown = self._sizes[own]
+        cuts = frozenset(self._cuts.get(own, ()))
+        try:
+            return Layout(old, grown, cuts, own in self._copies).channels()
+        except CannotGrow as error:
+            raise CannotGrow(f"{node.name}: {error}") from None
+
+    # -- classes ---------------------------------------------------------------------------------
+    def _find(self, value: str) -> str:
+        while (parent := self._class.get(value, value)) != value:
+            self._class[value] = self._class.get(parent, parent)
+            value = parent
+        return value
+
+    def _same(self, a: str, b: str) -> None:
+        self._class[self._find(a)] = self._find(b)
+
+    def _tie(self, node: Node, before: Node) -> None:
+        inputs = [v.name for i, v in enumerate(node.inputs) if i not in node.op.coefficients]
+        if node.op.channels in ("each", "joint", "pairs") or is_depthwise(node):
+            for value in inputs:
+                self._same(value, node.name)
+
+    def _size(self, value: str, old: int, grown: int) -> None:
+        own = self._find(value)
+        known = self._sizes.setdefault(own, (old, grown))
+        if known != (old, grown):
+            raise CannotGrow(
+                f"{value}: it has {old} channels that would be {grown}, and is tied to {known[0]}"
+                f" that would be {known[1]}"
+            )
+
+    # -- what cuts them --------------------------------------------------------------------------
+    def _read(self, node: Node, before: Node) -> None:
+        """What a layer asks of the layouts of its input and output."""
+        op: Any = node.op
+        was: Any = before.op
+        first = node.inputs[0].name
+        if isinstance(op, Split):
+            self._within.append(_Within(node.name, first, (was.start, op.start)))
+        elif isinstance(op, Concat):
+            offset = (0, 0)
+            for value, theirs in zip(node.inputs, before.x, strict=True):
+                self._within.append(_Within(value.name, node.name, offset))
+                offset = offset[0] + theirs.channels, offset[1] + value.shape.channels
+        elif isinstance(op, Flatten):
+            self._within.append(_Within(first, node.name, (0, 0), node.x[0].positions))
+        elif op.channels == "joint":
+            self._read_joint(node, before)
+        elif (parts := groups_of(node)) > 1 and groups_of(before) % parts == 0:
+            for name in (first, node.name):
+                self._cut(name, even_cuts(*self._sizes[self._find(name)], parts))
+
+    def _read_joint(self, node: Node, before: Node) -> None:
+        old, grown = self._sizes[self._find(node.name)]
+        op, was = node.op, before.op
+        parts = op.groups if isinstance(op, GroupNorm) else 1
+        if isinstance(was, GroupNorm) and was.groups != parts:
+            return  # groups of the same size: whole ones are new
+        if old != grown:
+            self._copies.add(self._find(node.name))
+            self._cut(node.name, even_cuts(old, grown, parts))
+
+    def _cut(self, value: str, cuts: Any) -> bool:
+        """Whether any of the cuts is another than those there."""
+        own = self._find(value)
+        there = self._cuts.setdefault(own, set())
+        before = len(there)
+        whole = self._sizes[own]
+        there |= {cut for cut in cuts if cut not in ((0, 0), whole)}
+        return len(there) > before
+
+    def _spread(self) -> None:
+        """Cuts and copies of a value are also those of what it is part of, and of its parts."""
+        changed = True
+        while changed:
+            changed = False
+            for inner, outer, (a, b), times in self._within:
+                sizes = self._sizes[self._find(inner)]
+                end = a + sizes[0] * times, b + sizes[1] * times
+                up = [(a + c * times, b + d * times) for c, d in self._of(inner)]
+                down = [
+                    ((c - a) // times, (d - b) // times)
+                    for c, d in self._of(outer)
+                    if a < c < end[0] and b < d < end[1]
+                ]
+                changed |= self._cut(outer, [(a, b), end, *up])
+                changed |= self._cut(inner, down)
+                ends = {self._find(inner), self._find(outer)}
+                if ends & self._copies and not ends <= self._copies:
+                    self._copies |= ends
+                    changed = True
+
+    def _of(self, value: str) -> list[Cut]:
+        return list(self._cuts.get(self._find(value), ()))
+
+
+def is_depthwise(node: Node) -> bool:
+    """Whether a layer has one filter for each channel that it reads."""
+    channels = node.shape.channels
+    return bool(channels > 1 and channels == node.x[0].channels == groups_of(node))

@@ -1,0 +1,140 @@
+"""Two networks laid beside each other: whether the second can compute what the first does, and how.
+
+Nothing here touches a weight: all that is impossible is refused before one is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..architecture import Architecture, Stage
+from ..block import Block
+from ..graph import Node, Scope
+from ..operator import Shape
+from .align import Aligned, align
+from .channels import CannotGrow, Channels
+from .inserted import Roles, Wanted
+from .layouts import Layouts
+from .rules import grown_channels
+
+
+@dataclass(frozen=True, eq=False)
+class GrownLayer:
+    """A layer that the old network has, grown: its nodes before and after, and the channels that
+    it reads and gives."""
+
+    old: Node
+    new: Node
+    inputs: tuple[Channels, ...]
+    output: Channels
+
+
+@dataclass(frozen=True, eq=False)
+class Growth:
+    """How ``new`` computes what ``old`` does: ``layers`` are those that both have, by their names
+    in ``new``, ``roles`` tells of the others. ``nodes`` are all of ``new`` by name, and
+    ``input_shapes`` what each of its blocks reads."""
+
+    old: Architecture
+    new: Architecture
+    aligned: Aligned
+    layers: Mapping[str, GrownLayer]
+    roles: Roles
+    nodes: Mapping[str, Node]
+    input_shapes: Mapping[str, Shape]
+
+    @property
+    def in_training(self) -> bool:
+        """Whether it computes the same in training mode, too: with the statistics of batches."""
+        return self.roles.in_training
+
+    @cached_property
+    def blocks(self) -> dict[str, Block]:
+        """The parts of the new network by their names: stem, blocks, head."""
+        found: dict[str, Block] = {}
+        for name, part in self.new.parts():
+            if isinstance(part, Stage):
+                found |= {f"{name}.{i}": block for i, block in enumerate(part.blocks())}
+            else:
+                found[name] = part
+        return found
+
+
+def plan(old: Architecture, new: Architecture) -> Growth:
+    """How ``new`` can compute what ``old`` does, with any weights.
+
+    Chen et al. 2016 (Net2Net); Wei et al. 2016 (network morphism); Cai et al. 2018 (path-level
+    transformations); Yuan et al. 2023 (composable expansions). Raises ``CannotGrow`` naming the
+    first layer in the way.
+    """
+    aligned = align(old, new)
+    before, after = old.trace(), new.trace()
+    if before.output.shape != after.output.shape:
+        raise CannotGrow(
+            f"the output would change from {before.output.shape} to {after.output.shape}"
+        )
+    nodes = {node.name: node for node in before.nodes()}
+    partners = dict(_partners(aligned, before, after))
+    wanted = Wanted(nodes, {node.name: node for node in after.nodes()}, partners)
+    roles = wanted.hold(after.output.name, before.output.name)
+    for node in after.nodes():
+        origin = partners.get(node.name)
+        if origin is not None:
+            for mine, theirs in zip(node.inputs, _inputs(nodes[origin], node), strict=True):
+                roles += wanted.hold(mine.name, theirs)
+    layers = dict(_layers(after, nodes, partners, roles))
+    shapes = {part.name: part.inputs[0].shape for part in _parts(after)}
+    return Growth(old, new, aligned, layers, roles, wanted.new, shapes)
+
+
+def _inputs(old: Node, new: Node) -> list[str]:
+    if len(old.inputs) != len(new.inputs):
+        raise CannotGrow(f"{new.name}: it would read {len(new.inputs)} values, not"
+                         f" {len(old.inputs)}")  # fmt: skip
+    return [value.name for value in old.inputs]
+
+
+def _partners(aligned: Aligned, before: Scope, after: Scope) -> Iterator[tuple[str, str]]:
+    """The nodes of the new network that the old one has too, and their names there."""
+    known = {node.name for node in before.nodes()}
+    for part in _parts(after):
+        origin = aligned.origins[part.name]
+        if origin is not None:
+            for node in part.nodes():
+                theirs = origin + node.name[len(part.name) :]
+                if theirs in known:
+                    yield node.name, theirs
+
+
+def _parts(root: Scope) -> Iterator[Scope]:
+    """Stem, blocks and head of a traced network."""
+    for child in root.children:
+        assert isinstance(child, Scope)
+        if child.kind == "Stage":
+            yield from (block for block in child.children if isinstance(block, Scope))
+        else:
+            yield child
+
+
+def _layers(
+    after: Scope, old: Mapping[str, Node], partners: Mapping[str, str], roles: Roles
+) -> Iterator[tuple[str, GrownLayer]]:
+    """The layers that both networks have, and the channels that they read and give."""
+    layouts = Layouts(after, old, partners, roles)
+    source = after.inputs[0]
+    held = {source.name: Channels.same(source.shape.channels)}
+    for node in after.nodes():
+        if node.name in roles.passed:
+            passed = roles.passed[node.name]
+            given = held[node.inputs[passed.input].name]
+            held[node.name] = Channels(given.source, given.old, given.factor * passed.factor)
+        elif node.name in partners:
+            before = old[partners[node.name]]
+            x = tuple(held[value.name] for value in node.inputs)
+            y = grown_channels(before, node, x, layouts.channels(node))
+            held[node.name] = y
+            yield node.name, GrownLayer(before, node, x, y)
+    if not held[after.output.name].is_same:
+        raise CannotGrow("the outputs of the network would not stay what they are")
