@@ -201,6 +201,16 @@ class Operator:
         ``merged()`` then gives that operator's weights (``merge``)."""
         return None
 
+    def cannot_adopt(self, taps: int) -> str:
+        """Why it cannot start as the plain operator that it becomes once trained (``deployed``),
+        whose kernel has ``taps`` positions that are not zero; empty where it can (``adopted``)."""
+        return f"{type(self).__name__} cannot start as another operator"
+
+    def adopted(self, weights: Mapping[str, Any]) -> dict[str, Any]:
+        """Its weights, where those of the plain operator that it is to compute the same as are
+        ``weights`` (tensors by their names)."""
+        raise NotImplementedError
+
     @property
     def tie(self) -> str:
         """The function of its layer that a network calls with every stage once it is built, so that

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from math import prod
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ..errors import suggestion
 from ..operator import Axis, Call, Kind, Shape, Weight, check
@@ -232,3 +233,27 @@ class DCLS(Convolution):
 
     def deployed(self, x: Shape) -> Convolution:
         return Convolution(**{f.name: getattr(self, f.name) for f in fields(Convolution)})
+
+    def cannot_adopt(self, taps: int) -> str:
+        if self.interpolation != "bilinear" or self.shares_positions:
+            return (
+                "DCLS places weights exactly on the grid with interpolation bilinear and positions"
+                " of its own alone"
+            )
+        few = f"DCLS with {self.taps} taps cannot hold {taps} positions; give at least {taps}"
+        return few if taps > self.taps else ""
+
+    def adopted(self, weights: Mapping[str, Any]) -> dict[str, Any]:
+        """A tap on every position that is not zero everywhere, the others without weight."""
+        import torch
+
+        kernel: Tensor = weights["weight"]
+        sizes = kernel.shape[2:]
+        flat = kernel.flatten(2)
+        is_used = (flat != 0).flatten(0, 1).any(0)
+        chosen = is_used.int().argsort(descending=True, stable=True)[: self.taps]
+        places = torch.stack(torch.unravel_index(chosen, sizes)).to(kernel)
+        middle = torch.tensor([size // 2 for size in sizes]).to(kernel)
+        positions = (places - middle[:, None])[:, None, None].expand(-1, *kernel.shape[:2], -1)
+        taken = {"weight": flat.index_select(2, chosen), "positions": positions.contiguous()}
+        return taken | {name: own for name, own in weights.items() if name != "weight"}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..operator import Axis, Call, Kind, Shape, Weight, check
 from ..operators.convolution import Convolution
@@ -147,3 +148,21 @@ class WeightedConvolution(Convolution):
 
     def deployed(self, x: Shape) -> Convolution:
         return Convolution(**{f.name: getattr(self, f.name) for f in fields(Convolution)})
+
+    def cannot_adopt(self, taps: int) -> str:
+        return ""
+
+    def adopted(self, weights: Mapping[str, Any]) -> dict[str, Any]:
+        """The kernel divided by the density that it will be multiplied by."""
+        import torch
+
+        kernel: Tensor = weights["weight"]
+        size, dimensions = kernel.shape[-1], kernel.dim() - 2
+        own = list(self.density) or [1.0] * (size // 2)
+        rings = torch.tensor([*own, 1.0, *reversed(own)]).to(kernel)
+        for dim in range(dimensions):
+            view = [1] * dimensions
+            view[dim] = size
+            kernel = kernel / rings.view(view)
+        learned = {"density": torch.tensor(own).to(kernel)} if self.trainable and own else {}
+        return dict(weights) | {"weight": kernel} | learned

@@ -8,8 +8,8 @@ group that are new; fresh weights for filters that are.
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -25,7 +25,7 @@ from ..operators.normalization import BatchNorm
 from .channels import NEW, CannotGrow, Channels, IntArray
 from .inserted import Start, padding
 from .plan import GrownLayer, Growth
-from .rules import Taps, groups_of, taps
+from .rules import Columns, Taps, copies_of, grouped, taps
 
 State: TypeAlias = Mapping[str, Tensor]
 
@@ -58,23 +58,23 @@ def grown_state(growth: Growth, state: State, seed: int = 0) -> dict[str, Tensor
     like = next(tensor for tensor in state.values() if tensor.is_floating_point())
     fresh = _Fresh(growth, seed, like)
     random = torch.Generator(like.device).manual_seed(seed)
-    weights = _weights(growth)
     found = {}
+    for name, weight in _weights(growth):
+        layer, _, short = name.rpartition(".")
+        own = growth.layers[layer]
+        carried = _Carried(own, short, weight)
+        old = state.get(f"{own.old.name}.{short}")
+        if old is None:  # a bias that there was none of
+            old = like.new_zeros([axis.size for axis in carried.old.axes])
+        found[name] = carried.weights(old, partial(fresh.like, name, carried.weight, old), random)
+    found |= _adopted(growth, found)
     for name in fresh.names():
         layer, _, short = name.rpartition(".")
-        own = growth.layers.get(layer)
-        if own is None:
+        if layer not in growth.layers:
             found[name] = _started(growth, fresh, layer, short)
-        elif (weight := weights.get(name)) is not None:
-            origin = f"{own.old.name}.{short}"
-            carried = _Carried(own, short, weight, growth)
-            old = state.get(origin)
-            if old is None:  # a bias that there was none of
-                old = like.new_zeros([a.size for a in carried.old.axes])
-            found[name] = carried.weights(old, lambda name=name: fresh[name], random)
-        else:  # how many batches a norm has seen, say
-            found[name] = state[f"{own.old.name}.{short}"]
-    return found
+        elif name not in found:  # how many batches a norm has seen, say
+            found[name] = state[f"{growth.layers[layer].old.name}.{short}"]
+    return {name: found[name] for name in fresh.names()}
 
 
 @torch.no_grad()
@@ -86,11 +86,11 @@ def grown_moments(growth: Growth, moments: State, names: Mapping[str, int]) -> d
     The gradient of a copy of a filter is its share of the filter's; that of a copy of an input is
     all of it. What is new starts without momentum, and with the mean second moment of its tensor.
     """
-    weights, found = _weights(growth), {}
-    for name, weight in weights.items():
+    found = {}
+    for name, weight in _weights(growth):
         layer, _, short = name.rpartition(".")
-        own = growth.layers.get(layer)
-        if own is None or not weight.trained:
+        own = growth.layers[layer]
+        if not weight.trained or own.replaced_by is not None:
             continue
         for key, power in names.items():
             old = moments.get(f"{own.old.name}.{short}.{key}")
@@ -99,18 +99,25 @@ def grown_moments(growth: Growth, moments: State, names: Mapping[str, int]) -> d
             if not power:
                 found[f"{name}.{key}"] = old
             else:
-                carried = _Carried(own, short, weight, growth)
-                found[f"{name}.{key}"] = carried.moments(old, power)
+                found[f"{name}.{key}"] = _Carried(own, short, weight).moments(old, power)
     return found
 
 
-def _weights(growth: Growth) -> dict[str, Weight]:
-    """The weights of the new network's layers by their names in its state."""
-    return {
-        f"{node.name}.{name}": weight
-        for node in growth.new.trace().nodes()
-        for name, weight in node.op.weights(*node.x).items()
-    }
+def _weights(growth: Growth) -> Iterator[tuple[str, Weight]]:
+    """The weights of the layers that were there before, by their names in the new state."""
+    for name, layer in growth.layers.items():
+        for short, weight in layer.new.op.weights(*layer.new.x).items():
+            yield f"{name}.{short}", weight
+
+
+def _adopted(growth: Growth, found: State) -> dict[str, Tensor]:
+    """The weights of operators that stand in the place of plain ones."""
+    adopted: dict[str, Tensor] = {}
+    for name, layer in growth.layers.items():
+        if (op := layer.replaced_by) is not None:
+            own = {short: found[f"{name}.{short}"] for short in layer.new.op.weights(*layer.new.x)}
+            adopted |= {f"{name}.{short}": own for short, own in op.adopted(own).items()}
+    return adopted
 
 
 class _Fresh:
@@ -125,6 +132,13 @@ class _Fresh:
 
     def names(self) -> list[str]:
         return self._names
+
+    def like(self, name: str, weight: Weight, old: Tensor) -> Tensor:
+        """A fresh weight; of a plain operator in the place of another, one as large as ``old``."""
+        if name in self._names and self._growth.layers[name.rpartition(".")[0]].replaced_by is None:
+            return self[name]
+        sizes = [axis.size for axis in weight.axes]
+        return old.new_empty(sizes).normal_(0, float(old.std(correction=0)))
 
     def __getitem__(self, name: str) -> Tensor:
         part = next(p for p in self._inputs if name.startswith(f"{p}."))
@@ -166,19 +180,10 @@ def _dirac(tensor: Tensor, node: Node) -> Tensor:
     return found
 
 
-@dataclass(frozen=True, eq=False)
-class _Columns:
-    """Along the inputs of every row that is held: which of the old row's stands there, and how
-    many stand there of the same one; rows alone, or (rows, columns) where rows differ."""
-
-    column: IntArray
-    copies: IntArray
-
-
 class _Carried:
     """One weight of a layer: how it comes of the old one."""
 
-    def __init__(self, layer: GrownLayer, name: str, weight: Weight, growth: Growth) -> None:
+    def __init__(self, layer: GrownLayer, name: str, weight: Weight) -> None:
         before, after = layer.old, layer.new
         olds = before.op.weights(*before.x)
         self.weight = weight
@@ -186,7 +191,7 @@ class _Carried:
         self.rows = Channels.same(1)
         self.out: int | None = None
         self.inputs: int | None = None
-        self.columns: _Columns | None = None
+        self.columns: Columns | None = None
         self.taps: dict[int, Taps] = {}
         kernel = list(taps(before, after))
         for dim, (a, b) in enumerate(zip(self.old.axes, weight.axes, strict=True)):
@@ -203,10 +208,10 @@ class _Carried:
         if self.inputs is not None:
             a, b = self.old.axes[self.inputs], weight.axes[self.inputs]
             if Kind.GROUP in (a.kind, b.kind):
-                self.columns = grouped(layer)
+                self.columns = grouped(before, after, layer.inputs[0], layer.output)
             else:
                 x = self._along(layer.inputs[0], a.size, b.size, after)
-                self.columns = _Columns(x.source, _copies(x.source))
+                self.columns = Columns(x.source, copies_of(x.source))
         self.factor = layer.inputs[0].factor if weight.contracts else 1.0
 
     @staticmethod
@@ -227,10 +232,9 @@ class _Carried:
         in_place = all((each == np.arange(each.shape[-1])).all() for each in places)
         return in_place and self.factor == 1.0
 
-    def weights(self, old: Tensor, fresh: object, random: torch.Generator) -> Tensor:
+    def weights(self, old: Tensor, fresh: Callable[[], Tensor], random: torch.Generator) -> Tensor:
         if self.is_same:
             return old
-        assert callable(fresh)
         part = self._cut(old)
         if self.columns is not None and self.weight.summed:
             copies = self._shaped(self.columns.copies, part)
@@ -250,7 +254,7 @@ class _Carried:
         part = self._cut(old) * self.factor**power
         if self.out is not None:
             held = self.rows.held
-            shares = 1.0 / _copies(self.rows.source)[held].astype(np.float64) ** power
+            shares = 1.0 / copies_of(self.rows.source)[held].astype(np.float64) ** power
             view = [-1 if dim == self.out else 1 for dim in range(part.dim())]
             part = part * torch.as_tensor(shares, dtype=part.dtype, device=part.device).view(view)
         sizes = [axis.size for axis in self.weight.axes]
@@ -343,36 +347,6 @@ def _spread(part: Tensor, size: int, dim: int, index: Tensor, keep: Tensor | Non
     shape[dim] = size
     fill = 0.0 if keep is None or not keep.numel() else float(keep.flatten()[0])
     return part.new_full(shape, fill).index_copy_(dim, index, part)
-
-
-def grouped(layer: GrownLayer) -> _Columns:
-    """The inputs of every held row of a weight in groups (rows, inputs of a group).
-
-    Raises ``CannotGrow`` where the grown group of a filter lacks an input that it had.
-    """
-    old, new = layer.old, layer.new
-    sizes = [int(n.x[0].channels) // groups_of(n) for n in (old, new)]
-    filters = [int(n.shape.channels) // groups_of(n) for n in (old, new)]
-    held = layer.output.held
-    was = layer.output.source[held] // filters[0]
-    inputs = layer.inputs[0].source.reshape(-1, sizes[1])[held // filters[1]]
-    column = np.where(
-        (inputs != NEW) & (inputs // sizes[0] == was[:, None]), inputs % sizes[0], NEW
-    )
-    copies = np.zeros((len(held), sizes[0] + 1), dtype=np.int64)
-    np.add.at(copies, (np.arange(len(held))[:, None], column), 1)
-    if (copies[:, : sizes[0]] == 0).any():
-        raise CannotGrow(
-            f"{new.name}: groups of {sizes[1]} channels do not hold those of {sizes[0]} that its"
-            " filters see; groups can become larger or fewer, not smaller or more of what is there"
-        )
-    return _Columns(column, np.maximum(np.take_along_axis(copies, column, 1), 1))
-
-
-def _copies(source: IntArray) -> IntArray:
-    """For every entry, how many have the same source; 1 for new ones."""
-    counts = np.bincount(source[source != NEW], minlength=int(source.max(initial=0)) + 1)
-    return np.where(source == NEW, 1, counts[np.maximum(source, 0)])
 
 
 def _index(numbers: IntArray, like: Tensor) -> Tensor:

@@ -12,23 +12,25 @@ from functools import cached_property
 from ..architecture import Architecture, Stage
 from ..block import Block
 from ..graph import Node, Scope
-from ..operator import Shape
+from ..operator import Operator, Shape
 from .align import Aligned, align
 from .channels import CannotGrow, Channels
 from .inserted import Roles, Wanted
 from .layouts import Layouts
-from .rules import grown_channels
+from .rules import check_fields, grown_channels, plain
 
 
 @dataclass(frozen=True, eq=False)
 class GrownLayer:
     """A layer that the old network has, grown: its nodes before and after, and the channels that
-    it reads and gives."""
+    it reads and gives. Where it is ``replaced_by`` another operator, ``new`` is the plain one
+    that this starts as."""
 
     old: Node
     new: Node
     inputs: tuple[Channels, ...]
     output: Channels
+    replaced_by: Operator | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,14 +100,28 @@ def _inputs(old: Node, new: Node) -> list[str]:
 
 def _partners(aligned: Aligned, before: Scope, after: Scope) -> Iterator[tuple[str, str]]:
     """The nodes of the new network that the old one has too, and their names there."""
-    known = {node.name for node in before.nodes()}
+    known = {node.name: node for node in before.nodes()}
     for part in _parts(after):
         origin = aligned.origins[part.name]
-        if origin is not None:
-            for node in part.nodes():
-                theirs = origin + node.name[len(part.name) :]
-                if theirs in known:
-                    yield node.name, theirs
+        if origin is None:
+            continue
+        taken = set()
+        for node in part.nodes():
+            theirs = origin + node.name[len(part.name) :]
+            outer = theirs.rpartition(".")[0]
+            if theirs in known:
+                yield node.name, theirs
+            elif outer in known and outer not in taken and _can_be(known[outer], node):
+                taken.add(outer)  # a convolution made of several has one that is the old one
+                yield node.name, outer
+
+
+def _can_be(old: Node, new: Node) -> bool:
+    try:
+        check_fields(old, new)
+    except CannotGrow:
+        return False
+    return True
 
 
 def _parts(root: Scope) -> Iterator[Scope]:
@@ -133,8 +149,10 @@ def _layers(
         elif node.name in partners:
             before = old[partners[node.name]]
             x = tuple(held[value.name] for value in node.inputs)
-            y = grown_channels(before, node, x, layouts.channels(node))
+            start = plain(before, node)
+            y = grown_channels(before, start, x, layouts.channels(node))
             held[node.name] = y
-            yield node.name, GrownLayer(before, node, x, y)
+            other = None if start is node else node.op
+            yield node.name, GrownLayer(before, start, x, y, other)
     if not held[after.output.name].is_same:
         raise CannotGrow("the outputs of the network would not stay what they are")

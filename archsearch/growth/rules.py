@@ -11,6 +11,8 @@ from dataclasses import fields
 from math import prod
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from ..graph import Node
 from ..operator import Kind, Operator
 from ..operators.activation import ReLU
@@ -19,7 +21,7 @@ from ..operators.dropout import Dropout
 from ..operators.linear import Flatten
 from ..operators.merge import Add, Concat, Multiply, Split
 from ..operators.pooling import AvgPool, GlobalPool, MaxPool
-from .channels import CannotGrow, Channels, IntArray, joined
+from .channels import NEW, CannotGrow, Channels, IntArray, joined
 from .inserted import padding
 
 WIDTHS = frozenset({"out_channels", "out_features", "start", "stop"})
@@ -35,6 +37,19 @@ SCALES_THROUGH = (ReLU, Dropout, Flatten, Split, Concat, MaxPool, AvgPool, Globa
 """Operators that give a multiple of what they gave, if they read such a multiple."""
 
 
+def plain(old: Node, new: Node) -> Node:
+    """The grown layer as one of the old layer's kind: where another operator stands in its place,
+    the plain one that this becomes once trained. Raises ``CannotGrow`` where it cannot start as
+    that."""
+    simple = new.op.deployed(*new.x)
+    if type(old.op) is type(new.op) or type(simple) is not type(old.op):
+        return new
+    kernel = getattr(old.op, "kernel", None)
+    if why := new.op.cannot_adopt(1 if kernel is None else prod(kernel(old.x[0]))):
+        raise CannotGrow(f"{new.name}: {why}")
+    return Node(new.name, simple, new.inputs, new.x, new.shape)
+
+
 class Taps(NamedTuple):
     """Where the taps of a kernel lie in a larger one, along one dimension."""
 
@@ -48,7 +63,7 @@ def grown_channels(old: Node, new: Node, x: Sequence[Channels], filters: Channel
     if old.shape.size != new.shape.size:
         raise CannotGrow(f"{new.name}: its map would change from {old.shape} to {new.shape}")
     check_fields(old, new)
-    if _is_unchanged(old, new, x):
+    if _is_unchanged(old, new, x) and groups_of(old) == groups_of(new):
         return x[0] if new.op.channels in ("each", "joint") else Channels.same(new.shape.channels)
     op = new.op
     if op.channel_order:
@@ -74,6 +89,8 @@ def grown_channels(old: Node, new: Node, x: Sequence[Channels], filters: Channel
         raise CannotGrow(f"{new.name}: {error}") from None
     if kind == "joint":
         _check_joint(new, found)
+    if kind == "new" and max(groups_of(old), groups_of(new)) > 1:
+        grouped(old, new, x[0], found)
     return Channels(found.source, found.old, _factor(new, signals))
 
 
@@ -82,7 +99,8 @@ def check_fields(old: Node, new: Node) -> None:
     account for."""
     a, b = old.op, new.op
     if type(a) is not type(b):
-        raise CannotGrow(f"{new.name}: {type(b).__name__} in the place of {type(a).__name__}")
+        kind, was = type(b).__name__, type(a).__name__
+        raise CannotGrow(f"{new.name}: {kind} in the place of {was} computes something else")
     allowed = WIDTHS | STARTS
     if isinstance(b, Convolution):
         allowed |= GROUPS | (TAPS if type(b) is Convolution else set())
@@ -129,14 +147,6 @@ def _told(kernel: int, dilation: int, pad: int) -> str:
     return f"a kernel_size of {kernel} with dilation {dilation} and padding {pad}"
 
 
-class Grouped(NamedTuple):
-    """A grouped weight by rows (output channels) and columns (inputs of their group): which column
-    of the old row is there (``NEW``: none), and how many columns of the row hold the same."""
-
-    column: IntArray
-    copies: IntArray
-
-
 def groups_of(node: Node) -> int:
     """In how many groups a layer sees its input: 1 where it is not in groups."""
     for weight in node.op.weights(*node.x).values():
@@ -144,6 +154,42 @@ def groups_of(node: Node) -> int:
             if axis.kind is Kind.GROUP:
                 return int(node.x[0].channels // axis.size)
     return 1
+
+
+class Columns(NamedTuple):
+    """Along the inputs of a weight: which old input stands there (``NEW``: none), and how many
+    stand there of the same one; by columns, or by (held rows, columns) where rows differ."""
+
+    column: IntArray
+    copies: IntArray
+
+
+def grouped(old: Node, new: Node, x: Channels, y: Channels) -> Columns:
+    """The inputs of every held filter of a layer in groups: (filters, inputs of a group).
+
+    Raises ``CannotGrow`` where the grown group of a filter lacks an input that it had.
+    """
+    sizes = [int(node.x[0].channels) // groups_of(node) for node in (old, new)]
+    filters = [int(node.shape.channels) // groups_of(node) for node in (old, new)]
+    held = y.held
+    was = y.source[held] // filters[0]
+    inputs = x.source.reshape(-1, sizes[1])[held // filters[1]]
+    own = (inputs != NEW) & (inputs // sizes[0] == was[:, None])
+    column = np.where(own, inputs % sizes[0], NEW)
+    copies = np.zeros((len(held), sizes[0] + 1), dtype=np.int64)
+    np.add.at(copies, (np.arange(len(held))[:, None], column), 1)
+    if (copies[:, : sizes[0]] == 0).any():
+        raise CannotGrow(
+            f"{new.name}: groups of {sizes[1]} channels do not hold those of {sizes[0]} that its"
+            " filters see; groups can become larger or fewer, not smaller or more of what is there"
+        )
+    return Columns(column, np.maximum(np.take_along_axis(copies, column, 1), 1))
+
+
+def copies_of(source: IntArray) -> IntArray:
+    """For every entry, how many have the same source; 1 for new ones."""
+    counts = np.bincount(source[source != NEW], minlength=int(source.max(initial=0)) + 1)
+    return np.where(source == NEW, 1, counts[np.maximum(source, 0)])
 
 
 def _is_unchanged(old: Node, new: Node, x: Sequence[Channels]) -> bool:
