@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..graph import Node
-from ..nets.build import build, build_recipe
+from ..nets.build import build_recipe
 from ..operator import Kind, Weight
 from ..operators.convolution import Convolution
 from ..operators.normalization import BatchNorm
@@ -36,11 +36,17 @@ noise that changes the function; here it sums to zero over the copies."""
 
 def check_state(growth: Growth, state: State) -> None:
     """Raise ``UserError`` naming the first tensor that is not one of the old network."""
-    with torch.device("meta"):
-        expected = build(growth.old).state_dict()
+    nodes = {node.name: node for node in growth.old.trace().nodes()}
+    expected = {
+        f"{layer}.{name}": tuple(axis.size for axis in weight.axes)
+        for layer, node in nodes.items()
+        for name, weight in node.op.weights(*node.x).items()
+    }
     for name in sorted(expected.keys() | state.keys()):
-        mine, theirs = (tuple(s[name].shape) if name in s else None for s in (expected, state))
-        if mine != theirs:
+        theirs = tuple(state[name].shape) if name in state else None
+        if name not in expected and name.rpartition(".")[0] in nodes:
+            continue  # how many batches a norm has seen, say
+        if (mine := expected.get(name)) != theirs:
             raise UserError(
                 f"{name} has the shape {theirs} in the weights and {mine} in the architecture: they"
                 " are of another network"
@@ -51,7 +57,7 @@ def check_state(growth: Growth, state: State) -> None:
 def grown_state(growth: Growth, state: State, seed: int = 0) -> dict[str, Tensor]:
     """The state of the new network, which then computes what the old one does with ``state``.
 
-    Tensors that stay as they are, are those of ``state``, not copies. New filters and differences
+    Tensors that stay as they are are those of ``state``, not copies. New filters and differences
     between copies are drawn by the ``seed``. Raises ``UserError`` for weights of another network.
     """
     check_state(growth, state)
@@ -67,14 +73,11 @@ def grown_state(growth: Growth, state: State, seed: int = 0) -> dict[str, Tensor
         if old is None:  # a bias that there was none of
             old = like.new_zeros([axis.size for axis in carried.old.axes])
         found[name] = carried.weights(old, partial(fresh.like, name, carried.weight, old), random)
-    found |= _adopted(growth, found)
-    for name in fresh.names():
-        layer, _, short = name.rpartition(".")
-        if layer not in growth.layers:
-            found[name] = _started(growth, fresh, layer, short)
-        elif name not in found:  # how many batches a norm has seen, say
-            found[name] = state[f"{growth.layers[layer].old.name}.{short}"]
-    return {name: found[name] for name in fresh.names()}
+    found = dict(_adopted(growth, found)) | dict(_untold(growth, state))
+    for layer in (name for name in growth.nodes if name not in growth.layers):
+        for short in fresh.names(layer):
+            found[f"{layer}.{short}"] = _started(growth, fresh, layer, short)
+    return found
 
 
 @torch.no_grad()
@@ -110,14 +113,24 @@ def _weights(growth: Growth) -> Iterator[tuple[str, Weight]]:
             yield f"{name}.{short}", weight
 
 
-def _adopted(growth: Growth, found: State) -> dict[str, Tensor]:
-    """The weights of operators that stand in the place of plain ones."""
-    adopted: dict[str, Tensor] = {}
+def _adopted(growth: Growth, found: State) -> Iterator[tuple[str, Tensor]]:
+    """The same weights, where operators stand in the place of plain ones: theirs."""
     for name, layer in growth.layers.items():
-        if (op := layer.replaced_by) is not None:
-            own = {short: found[f"{name}.{short}"] for short in layer.new.op.weights(*layer.new.x)}
-            adopted |= {f"{name}.{short}": own for short, own in op.adopted(own).items()}
-    return adopted
+        own = {short: found[f"{name}.{short}"] for short in layer.new.op.weights(*layer.new.x)}
+        if layer.replaced_by is not None:
+            own = layer.replaced_by.adopted(own)
+        yield from ((f"{name}.{short}", tensor) for short, tensor in own.items())
+
+
+def _untold(growth: Growth, state: State) -> Iterator[tuple[str, Tensor]]:
+    """What layers hold beside the weights that their operators tell of: how many batches a norm has
+    seen, say."""
+    places = {layer.old.name: layer for layer in growth.layers.values()}
+    for name, tensor in state.items():
+        outer, _, short = name.rpartition(".")
+        layer = places.get(outer)
+        if layer is not None and short not in layer.old.op.weights(*layer.old.x):
+            yield f"{layer.new.name}.{short}", tensor
 
 
 class _Fresh:
@@ -125,31 +138,38 @@ class _Fresh:
 
     def __init__(self, growth: Growth, seed: int, like: Tensor) -> None:
         self._growth, self._seed, self._like = growth, seed, like
-        with torch.device("meta"):
-            self._names = list(build(growth.new).state_dict())
         self._inputs = growth.input_shapes
-        self._block = ("", {})  # type: tuple[str, dict[str, Tensor]]
+        self._part = ""
+        self._state: dict[str, Tensor] = {}
 
-    def names(self) -> list[str]:
-        return self._names
+    def names(self, layer: str) -> list[str]:
+        """What a layer holds."""
+        place = f"{layer[len(self._read(layer)) + 1 :]}."
+        found = [name.removeprefix(place) for name in self._state if name.startswith(place)]
+        return [name for name in found if "." not in name]
 
     def like(self, name: str, weight: Weight, old: Tensor) -> Tensor:
         """A fresh weight; of a plain operator in the place of another, one as large as ``old``."""
-        if name in self._names and self._growth.layers[name.rpartition(".")[0]].replaced_by is None:
+        if self._growth.layers[name.rpartition(".")[0]].replaced_by is None:
             return self[name]
         sizes = [axis.size for axis in weight.axes]
         return old.new_empty(sizes).normal_(0, float(old.std(correction=0)))
 
     def __getitem__(self, name: str) -> Tensor:
-        part = next(p for p in self._inputs if name.startswith(f"{p}."))
-        if self._block[0] != part:
+        part = self._read(name)
+        tensor = self._state[name[len(part) + 1 :]]
+        return tensor.to(self._like) if tensor.is_floating_point() else tensor.to(self._like.device)
+
+    def _read(self, name: str) -> str:
+        """The block that something is in, whose fresh weights are there now."""
+        part = next(part for part in self._inputs if name.startswith(f"{part}."))
+        if self._part != part:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(self._seed * 100_003 + list(self._inputs).index(part))
                 module = build_recipe(self._growth.blocks[part], self._inputs[part])
                 module.apply(vars(sys.modules[type(module).__module__])["initialise"])
-            self._block = part, dict(module.state_dict())
-        tensor = self._block[1][name[len(part) + 1 :]]
-        return tensor.to(self._like) if tensor.is_floating_point() else tensor.to(self._like.device)
+            self._part, self._state = part, dict(module.state_dict())
+        return part
 
 
 def _started(growth: Growth, fresh: _Fresh, layer: str, name: str) -> Tensor:
