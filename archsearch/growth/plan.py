@@ -13,6 +13,7 @@ from ..architecture import Architecture, Stage
 from ..block import Block
 from ..graph import Node, Scope
 from ..operator import Operator, Shape
+from ..operators.dropout import Dropout
 from .align import Aligned, align
 from .channels import CannotGrow, Channels
 from .inserted import Roles, Wanted
@@ -86,6 +87,8 @@ def plan(old: Architecture, new: Architecture) -> Growth:
         if origin is not None:
             for mine, theirs in zip(node.inputs, _inputs(nodes[origin], node), strict=True):
                 roles += wanted.hold(mine.name, theirs)
+        if isinstance(node.op, Dropout) and node.op.p > 0:
+            roles += Roles(in_training=False, why=f"{node.name} drops numbers at random")
     layers = dict(_layers(after, nodes, partners, roles))
     shapes = {part.name: part.inputs[0].shape for part in _parts(after)}
     return Growth(old, new, aligned, layers, roles, wanted.new, shapes)

@@ -1,0 +1,270 @@
+"""Growing a trained network: is the function kept, how fast is it, and what does it save?
+
+    python benchmarks/growth.py [--only exact,resnet50]
+    python benchmarks/growth.py --only exact --chains 10000
+
+Exact: chains of 1 to 50 drawn transformations of small networks of every family, from weights that
+hide nothing; the largest relative difference of logits, in double and single precision, in
+evaluation mode and, where every step claims it, with batch statistics. Every step is one that
+``plan`` allows: a difference would be a silent approximation. Single precision is judged by the
+same weights, cast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import gc
+import random
+import resource
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+from measure import print_table
+from torch import Tensor, nn
+
+from archsearch.architecture import Architecture, Stage
+from archsearch.block import Block
+from archsearch.blocks.basic import BasicBlock
+from archsearch.blocks.bottleneck import Bottleneck
+from archsearch.blocks.classifier import Classifier
+from archsearch.blocks.convfirst import ConvFirstBlock
+from archsearch.blocks.convnext import ConvNeXtBlock, ConvNeXtV2Block
+from archsearch.blocks.dense import DenseLayer
+from archsearch.blocks.depthwise_separable import DepthwiseSeparable
+from archsearch.blocks.fused_inverted_residual import FusedInvertedResidual
+from archsearch.blocks.inverted_residual import InvertedResidual
+from archsearch.blocks.inverted_residual_mobile import InvertedResidualMobile
+from archsearch.blocks.metaformer import MetaFormerBlock
+from archsearch.blocks.plain import ConvNormAct
+from archsearch.cost import cost
+from archsearch.growth.carry import grown_state
+from archsearch.growth.edits import parse_step, random_step
+from archsearch.growth.plan import plan
+from archsearch.models import get
+from archsearch.nets.build import build
+from archsearch.operators.convolution import Convolution
+from archsearch.recipes.squeeze_excitation import SqueezeExcitation
+
+CLASSES = 10
+MODES = ("evaluation", "training")
+MOST_PARAMS = 100_000
+"""A chain ends before its network is larger: what is proved does not depend on size."""
+
+
+# -- chains ------------------------------------------------------------------------------------
+def network(*stages: Stage) -> Architecture:
+    return Architecture(ConvNormAct(8, 2), stages, Classifier(CLASSES), (3, 16, 16))
+
+
+def staged(block: Any) -> Architecture:
+    """Two stages of a block, of which the second begins with a stride."""
+    second: Any = replace(block, width=2 * block.width)
+    return network(Stage.of(block), Stage.of(second, stride=2, projects=True))
+
+
+def same(block: Block) -> Architecture:
+    return network(Stage.of(block, 2))
+
+
+GROUPED = Convolution(kernel_size=3, group_size=2)
+FAMILIES = {
+    "plain": same(ConvNormAct(8)),
+    "residual": staged(BasicBlock(8)),
+    "bottleneck, grouped": staged(Bottleneck(8, expansion=Fraction(1, 2), conv=GROUPED)),
+    "with squeeze-and-excitation": staged(
+        Bottleneck(8, conv=GROUPED, expansion=1, squeeze_excitation=SqueezeExcitation())
+    ),
+    "inverted residual": staged(InvertedResidual(8, expansion=2)),
+    "fused inverted residual": staged(FusedInvertedResidual(8, expansion=2)),
+    "convolution first": staged(ConvFirstBlock(8, expansion=2, conv=GROUPED)),
+    "mobile": staged(InvertedResidualMobile(8, expansion=2)),
+    "depthwise separable": same(DepthwiseSeparable(8)),
+    "dense": same(DenseLayer(4, 2)),
+    "ConvNeXt": same(ConvNeXtBlock(8, expansion=2)),
+    "ConvNeXt V2": same(ConvNeXtV2Block(8, expansion=2)),
+    "MetaFormer": same(MetaFormerBlock(8, expansion=2)),
+}
+
+
+def trained(architecture: Architecture, seed: int) -> dict[str, Tensor]:
+    """Weights and statistics far from their start, in double precision."""
+    torch.manual_seed(seed)
+    net = build(architecture).double()
+    with torch.no_grad():
+        for name, tensor in net.state_dict().items():
+            if name.endswith(("running_var", "weight")) and tensor.dim() == 1:
+                tensor.uniform_(0.5, 1.5)
+            elif tensor.dim() == 1:
+                tensor.normal_(0, 0.1)
+    return dict(net.state_dict())
+
+
+@dataclass(frozen=True)
+class Chain:
+    """How far a chain's end is from its beginning: by number format and mode."""
+
+    family: str
+    steps: int
+    growth: float
+    differences: dict[tuple[str, str], float]
+
+
+def drawn_chain(family: str, seed: int) -> Chain:
+    """A chain of 1 to 50 transformations, fewer where the network becomes too large."""
+    rng = random.Random(seed)
+    first = now = FAMILIES[family]
+    start = state = trained(first, seed)
+    in_training, steps = True, 0
+    for _ in range(rng.randint(1, 50)):
+        found = random_step(now, rng)
+        if found is None or cost(found[1].new).params > MOST_PARAMS:
+            break
+        growth = found[1]
+        state = grown_state(growth, state, rng.randrange(2**31))
+        in_training = in_training and growth.in_training
+        now, steps = growth.new, steps + 1
+    differences = {}
+    x = torch.randn(4, *first.input, dtype=torch.double)
+    for kind in (torch.double, torch.float):
+        for mode in MODES if in_training else MODES[:1]:
+            nets = [_filled(*each, kind, mode) for each in ((first, start), (now, state))]
+            with torch.no_grad():
+                expected, found_ = (net(x.to(kind)) for net in nets)
+            name = str(kind).removeprefix("torch.")
+            differences[name, mode] = float((found_ - expected).abs().max() / expected.abs().max())
+    return Chain(family, steps, cost(now).params / cost(first).params, differences)
+
+
+def _filled(
+    architecture: Architecture, state: dict[str, Tensor], kind: torch.dtype, mode: str
+) -> nn.Module:
+    net = build(architecture).double()
+    net.load_state_dict(state)
+    return net.to(kind).train(mode == "training")
+
+
+def exact_rows(chains: int) -> list[list[str]]:
+    """The worst of all chains of a family."""
+    found: dict[str, list[Chain]] = {family: [] for family in FAMILIES}
+    for number in range(chains):
+        family = list(FAMILIES)[number % len(FAMILIES)]
+        found[family].append(drawn_chain(family, number))
+    rows = [_exact_row(family, own) for family, own in found.items() if own]
+    return [*rows, _exact_row("all", [chain for own in found.values() for chain in own])]
+
+
+def _exact_row(name: str, chains: Sequence[Chain]) -> list[str]:
+    worst = {
+        key: max((c.differences[key] for c in chains if key in c.differences), default=None)
+        for key in product(("float64", "float32"), MODES)
+    }
+    return [
+        name,
+        f"{len(chains):,}",
+        f"{sum(c.steps for c in chains):,}",
+        f"{max(c.growth for c in chains):.0f}x",
+        *("" if value is None else f"{value:.0e}" for value in worst.values()),
+    ]
+
+
+# -- a large network -----------------------------------------------------------------------------
+LARGE = (
+    ("deepen", "stage3:+1"),
+    ("widen", "stage3:1.25x"),
+    ("expansion", "stage4:1.25x"),
+    ("kernel", "stage2:5"),
+    ("squeeze-excitation", "stage2:1/4"),
+)
+
+
+def large_rows() -> list[list[str]]:
+    """ResNet-50 and one transformation each: seconds, and memory at its peak beside the weights."""
+    architecture = get("resnet50")
+    state = dict(build(architecture).state_dict())
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in state.values())
+    rows = []
+    for name, text in LARGE:
+        step = parse_step(name, text)
+        new = step.apply(architecture)
+        give_back_memory()
+        held, start = resident(), time.perf_counter()
+        with _Peak() as peak:
+            grown = grown_state(plan(architecture, new), state)
+        seconds = time.perf_counter() - start
+        rows.append(
+            [
+                str(step),
+                f"{cost(new).params / 1e6:.1f}M",
+                f"{seconds:.2f}",
+                f"{(peak.bytes - held + weights) / weights:.2f}x",
+            ]
+        )
+        del grown
+    return rows
+
+
+class _Peak:
+    """The most resident memory of this process within a ``with``, looked at every millisecond."""
+
+    def __enter__(self) -> _Peak:
+        self.bytes, self._ended = resident(), threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.001):
+            self.bytes = max(self.bytes, resident())
+
+
+def give_back_memory() -> None:
+    """Let the C library (glibc) give freed memory back: what is then taken is counted."""
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def resident() -> int:
+    """Resident bytes of this process (Linux)."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--only", default="exact,resnet50", help="some of these")
+    parser.add_argument("--chains", type=int, default=260)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    wanted = args.only.split(",")
+    torch.set_num_threads(args.threads)
+    if "exact" in wanted:
+        modes = [f"{kind}, {mode}" for kind in ("float64", "float32") for mode in MODES]
+        print_table(
+            "Largest relative difference of logits, over chains of 1 to 50 transformations",
+            ["family", "chains", "transformations", "largest growth", *modes],
+            exact_rows(args.chains),
+        )
+    if "resnet50" in wanted:
+        print_table(
+            "One transformation of ResNet-50 (25.6M parameters)",
+            ["transformation", "parameters", "seconds", "peak memory beside the weights"],
+            large_rows(),
+        )
+
+
+if __name__ == "__main__":
+    main()
