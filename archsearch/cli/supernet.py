@@ -57,6 +57,11 @@ def _training_arguments(parser: Parser) -> None:
         "--kernel-transforms", action="store_true",
         help="learn how smaller kernels come from the centres of larger ones",
     )  # fmt: skip
+    parser.add_argument(
+        "--sort-channels", action="store_true",
+        help="with --rule progressive-shrinking: the most important channels first, before widths"
+        " shrink",
+    )  # fmt: skip
     add_option(
         parser, "--input", shape, metavar="3x224x224", help="to which pictures of files are brought"
     )
@@ -83,6 +88,7 @@ def run(args: Namespace) -> int:
         budgets=args.budget,
         separate=args.separate_weights,
         kernel_transforms=args.kernel_transforms,
+        sort_channels=args.sort_channels,
         seed=args.seed,
         device=args.device,
         devices=args.devices,

@@ -39,7 +39,8 @@ NOTE = "supernet"
 class Setup:
     """Which supernet it is. ``space`` is a name, or a copy in the run's folder ("inputs/..."), set
     to ``input`` and ``classes``, and ``digest`` that of the space then. Members within ``budgets``
-    learn by the ``rule``; ``separate`` and ``kernel_transforms`` are as in ``Layout``."""
+    learn by the ``rule``; ``separate`` and ``kernel_transforms`` are as in ``Layout``. With
+    ``sort_channels`` they are sorted by importance before widths shrink."""
 
     space: str
     digest: str
@@ -49,6 +50,7 @@ class Setup:
     rule: str
     separate: bool
     kernel_transforms: bool = False
+    sort_channels: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
@@ -58,9 +60,10 @@ class Setup:
     def from_dict(cls, plain: Mapping[str, Any]) -> Setup:
         """The setup whose ``as_dict`` this was; raises ``KeyError``, ``TypeError``,
         ``ValueError``."""
+        plain = {"sort_channels": False, **plain}  # which earlier records lack
         own = {f.name: plain[f.name] for f in fields(cls)}
         kinds = {"classes": int, "space": str, "rule": str}
-        kinds |= {"separate": bool, "kernel_transforms": bool}
+        kinds |= {"separate": bool, "kernel_transforms": bool, "sort_channels": bool}
         for name, kind in kinds.items():
             if type(own[name]) is not kind:
                 raise ValueError(f"{name} is {own[name]!r}"[:80])

@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from ..training.recipe import Recipe
 
 
+SHRINKING = "progressive-shrinking"
+"""The rule that shrinks widths last."""
+
 NO_AVERAGE = 0.0
 """Weights are not averaged unless that is asked for: the mean is a copy of all tensors, which every
 step would pass through for the few that it has changed."""
@@ -52,6 +55,7 @@ def train_supernet(
     budgets: str | Sequence[str] = (),
     separate: bool = False,
     kernel_transforms: bool = False,
+    sort_channels: bool = False,
     seed: int = 0,
     device: str | None = None,
     devices: int = 1,
@@ -67,9 +71,10 @@ def train_supernet(
 
     Members within the ``budgets`` learn by the ``rule`` (``supernet.rules.named``). ``separate``
     gives groups of sizes that cannot share weights tensors of their own; ``kernel_transforms`` are
-    learnt matrices between kernel sizes. With ``devices`` above 1
-    as many GPUs share every batch (or processes, on the CPU). The run's folder is there from the
-    start, ``resume_supernet`` goes on from it and ``read_supernet`` reads what came of it. Raises
+    learnt matrices between kernel sizes; ``sort_channels``, of progressive shrinking alone, brings
+    the most important channels to the front before widths shrink. With ``devices`` above 1 as many
+    GPUs share every batch (or processes, on the CPU). The run's folder is there from the start,
+    ``resume_supernet`` goes on from it and ``read_supernet`` reads what came of it. Raises
     ``UserError`` for what cannot be used; a training that diverges, or is interrupted, is a result.
     """
     from ..supernet.files import RECORD, Setup
@@ -83,16 +88,15 @@ def train_supernet(
     recipe, place = recipe or Recipe(ema=NO_AVERAGE), find_device(device)
     _check_recipe(recipe)
     number_format(recipe, place)
-    _rule(rule)
+    _check_rule(rule, sort_channels)
     limits = tuple(map(str, parse_budgets(budgets)))
     source = Source(source) if isinstance(source, str) else source
     found, source, data = for_data(found, source)
     _check_data(data)
     Layout(found, separate, kernel_transforms)
     classes = len(data.classes)
-    setup = Setup(
-        kept, digest(found), found.input, classes, limits, rule, separate, kernel_transforms
-    )
+    options = separate, kernel_transforms, sort_channels
+    setup = Setup(kept, digest(found), found.input, classes, limits, rule, *options)
     largest = _largest(found, _members(found, setup))
     job = Job(largest, source, recipe, (seed,), str(place), devices, checkpoint_seconds)
     check(job)
@@ -152,6 +156,15 @@ def _rule(name: str) -> Rule:
     return RULES[name]
 
 
+def _check_rule(name: str, sort_channels: bool) -> None:
+    _rule(name)
+    if sort_channels and name != SHRINKING:
+        raise UserError(
+            f"--sort-channels: channels are sorted once, before --rule {SHRINKING} shrinks widths;"
+            f" {name} has no such moment"
+        )
+
+
 def _members(space: SearchSpace, setup: Setup) -> SpaceMembers:
     return SpaceMembers(space, parse_budgets(setup.budgets))
 
@@ -198,12 +211,13 @@ def _prepared(place: Place, folder: Path, job: Job, data: Data) -> SupernetTrain
     """The training as it begins, or as its last checkpoint has it."""
     from ..supernet.files import read_setup
     from ..supernet.layout import Layout
-    from ..supernet.training import SupernetTraining
+    from ..supernet.order import SortingTraining
+    from ..supernet.rules.progressive_shrinking import EVERYTHING
     from ..supernet.weights import Supernet
 
     _, setup = read_setup(folder)
     space, (seed,) = setup.open_space(folder), job.seeds
-    training = SupernetTraining(
+    training = SortingTraining(
         Supernet(Layout(space, setup.separate, setup.kernel_transforms), seed),
         data,
         job.recipe,
@@ -211,6 +225,7 @@ def _prepared(place: Place, folder: Path, job: Job, data: Data) -> SupernetTrain
         place,
         members=_members(space, setup),
         rule=_rule(setup.rule),
+        sorts_at=EVERYTHING if setup.sort_channels else None,
     )
     take_up(training, folder, space)
     return training
