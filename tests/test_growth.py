@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -40,6 +41,7 @@ from archsearch.graph import trace
 from archsearch.growth.carry import grown_moments, grown_state
 from archsearch.growth.channels import CannotGrow
 from archsearch.growth.plan import Growth, plan
+from archsearch.growth.settle import settle, settling
 from archsearch.nets.build import build
 from archsearch.operator import IllegalArchitecture, Shape
 from archsearch.operators.activation import GELU, ReLU6, SiLU
@@ -437,3 +439,36 @@ def test_a_seed_reproduces_the_fresh_weights() -> None:
     one, two, other = (grown_state(growth, state, seed) for seed in (1, 1, 2))
     assert all(torch.equal(one[name], two[name]) for name in one)
     assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_settled_norms_nearly_keep_the_function_with_batch_statistics() -> None:
+    old, new, _ = EVALUATION["deeper, without a shortcut"]
+    growth, before, after = plan(old, new), trained(old), build(new).double()
+    assert len(settling(growth)) == 2
+    x = torch.randn(256, *old.input, dtype=torch.double)
+    for module in before.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0  # the statistics of the last batch, as after a training
+    before.train()(x)
+    after.load_state_dict(grown_state(growth, before.state_dict()))
+
+    def error(training: bool) -> float:
+        with torch.no_grad():
+            expected, found = (deepcopy(n).train(training)(x) for n in (before, after))
+        return float((found - expected).abs().max() / expected.abs().max())
+
+    unsettled = error(training=True)
+    after.train()
+    settle(growth, after, x.split(64))
+    assert after.training and all(module.training for module in after.modules())
+    assert error(training=False) < EXACT
+    assert error(training=True) < unsettled / 4
+
+
+def test_settling_touches_nothing_else() -> None:
+    old, new = EXACT_ALWAYS["deeper"]
+    growth, net = plan(old, new), build(new)
+    state = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    settle(growth, net, iter([torch.randn(2, *new.input)]))
+    assert not settling(growth)
+    assert all(torch.equal(state[name], tensor) for name, tensor in net.state_dict().items())
