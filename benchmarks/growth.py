@@ -2,12 +2,17 @@
 
     python benchmarks/growth.py [--only exact,resnet50]
     python benchmarks/growth.py --only exact --chains 10000
+    python benchmarks/growth.py --only scratch --data mnist:DIR,cifar10:DIR --limit 5000
 
 Exact: chains of 1 to 50 drawn transformations of small networks of every family, from weights that
 hide nothing; the largest relative difference of logits, in double and single precision, in
 evaluation mode and, where every step claims it, with batch statistics. Every step is one that
 ``plan`` allows: a difference would be a silent approximation. Single precision is judged by the
 same weights, cast.
+
+Scratch: a network trained from scratch against a smaller one that is trained, grown into it and
+trained on, at equal and at half the compute (multiply-accumulates times pictures, those of the
+small network among them).
 """
 
 from __future__ import annotations
@@ -23,14 +28,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from itertools import product
 from pathlib import Path
+from statistics import mean, stdev
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 from measure import print_table
 from torch import Tensor, nn
 
+from archsearch import Recipe, train
 from archsearch.architecture import Architecture, Stage
 from archsearch.block import Block
 from archsearch.blocks.basic import BasicBlock
@@ -53,6 +62,8 @@ from archsearch.models import get
 from archsearch.nets.build import build
 from archsearch.operators.convolution import Convolution
 from archsearch.recipes.squeeze_excitation import SqueezeExcitation
+from archsearch.train.transformed import transform
+from archsearch.training.job import Source
 
 CLASSES = 10
 MODES = ("evaluation", "training")
@@ -212,6 +223,85 @@ def large_rows() -> list[list[str]]:
     return rows
 
 
+# -- growing against training from scratch ---------------------------------------------------------
+SMALL = Architecture(
+    ConvNormAct(8),
+    (
+        Stage.of(BasicBlock(8)),
+        Stage.of(BasicBlock(16), stride=2, projects=True),
+        Stage.of(BasicBlock(32), stride=2, projects=True),
+    ),
+    Classifier(CLASSES),
+    (1, 28, 28),
+)
+GROWTH = [
+    *(("widen", f"stage{n}:2x") for n in (1, 2, 3)),
+    *(("deepen", f"stage{n}:+1") for n in (1, 2, 3)),
+]
+SCRATCH_EPOCHS = 12
+PLANS = {"grown, equal compute": (12, 10), "grown, half the compute": (8, 5)}
+"""Epochs of the small network, and of the large one that it becomes."""
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One data set, the recipe for it, and how many pictures are learnt from."""
+
+    source: str
+    limit: int | None
+    recipe: Recipe
+
+
+def contest_rows(contest: Contest, seeds: Sequence[int]) -> list[list[str]]:
+    """Test accuracy from scratch and grown, and the compute that each took."""
+    steps = [parse_step(*each) for each in GROWTH]
+    data = Source(contest.source, limit=contest.limit).open()
+    small = replace(SMALL, input=data.shape)
+    large = small
+    for step in steps:
+        large = step.apply(large)
+    macs = [cost(network).macs for network in (small, large)]
+    found: dict[str, list[float]] = {"from scratch": [], **{name: [] for name in PLANS}}
+    for seed in seeds:
+        with TemporaryDirectory() as place:
+            run = partial(_accuracy, contest, seed, place)
+            found["from scratch"].append(run(large, SCRATCH_EPOCHS, "scratch"))
+            for name, (before, after) in PLANS.items():
+                run(small, before, f"small{before}")
+                grown = Path(place, f"grown{before}")
+                transform(Path(place, f"small{before}"), steps, grown, seed=seed)
+                found[name].append(run(large, after, f"large{after}", weights=grown))
+        print(seed, {name: f"{own[-1]:.2%}" for name, own in found.items()}, flush=True)
+    whole = SCRATCH_EPOCHS * macs[1]
+    compute = {"from scratch": 1.0} | {
+        name: (before * macs[0] + after * macs[1]) / whole
+        for name, (before, after) in PLANS.items()
+    }
+    return [
+        [contest.source, name, f"{compute[name]:.2f}", f"{mean(own):.2%}",
+         f"{stdev(own) if len(own) > 1 else 0:.2%}"]
+        for name, own in found.items()
+    ]  # fmt: skip
+
+
+def _accuracy(
+    contest: Contest, seed: int, place: str, network: Architecture, epochs: int, name: str,
+    weights: Path | None = None,
+) -> float:  # fmt: skip
+    """Accuracy on the test split of one training."""
+    trained = train(
+        network,
+        Source(contest.source, limit=contest.limit),
+        replace(contest.recipe, epochs=epochs),
+        seeds=[seed],
+        weights=weights,
+        output=place,
+        name=name,
+    )
+    return trained.accuracies[0]
+
+
+# -- memory --------------------------------------------------------------------------------------
 class _Peak:
     """The most resident memory of this process within a ``with``, looked at every millisecond."""
 
@@ -247,6 +337,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="exact,resnet50", help="some of these")
     parser.add_argument("--chains", type=int, default=260)
+    parser.add_argument("--data", default="digits", help="for scratch: sources, with commas")
+    parser.add_argument("--limit", type=int, help="for scratch: pictures to learn from")
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     wanted = args.only.split(",")
@@ -263,6 +356,18 @@ def main() -> None:
             "One transformation of ResNet-50 (25.6M parameters)",
             ["transformation", "parameters", "seconds", "peak memory beside the weights"],
             large_rows(),
+        )
+    if "scratch" in wanted:
+        recipe = Recipe(batch_size=64, learning_rate=4e-3, label_smoothing=0.0, ema=0.99)
+        rows = [
+            row
+            for source in args.data.split(",")
+            for row in contest_rows(Contest(source, args.limit, recipe), range(args.seeds))
+        ]
+        print_table(
+            f"Grown against from scratch ({SCRATCH_EPOCHS} epochs), over {args.seeds} seeds",
+            ["data", "training", "compute", "test accuracy", "deviation"],
+            rows,
         )
 
 
