@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .errors import ArchsearchError as ArchsearchError
     from .errors import InfeasibleBudget as InfeasibleBudget
     from .evaluate import evaluate as evaluate
+    from .imported import import_network as import_network
     from .loading import find_architecture as find_architecture
     from .loading import find_objective as find_objective
     from .loading import find_space as find_space
@@ -45,8 +46,10 @@ if TYPE_CHECKING:
     from .supernet.files import read_supernet as read_supernet
     from .train import resume as resume
     from .train import train as train
+    from .train.grown import grow as grow
     from .train.supernet import resume_supernet as resume_supernet
     from .train.supernet import train_supernet as train_supernet
+    from .train.transformed import transform as transform
     from .training.recipe import Recipe as Recipe
 
 __version__ = "0.1.0"
@@ -74,6 +77,8 @@ _HOMES = {
     "find_data": "data",
     "find_objective": "loading",
     "find_space": "loading",
+    "grow": "train.grown",
+    "import_network": "imported",
     "parse_budget": "budget",
     "parse_budgets": "budget",
     "rank_supernet": "search.ranking",
@@ -85,6 +90,7 @@ _HOMES = {
     "search": "search",
     "train": "train",
     "train_supernet": "train.supernet",
+    "transform": "train.transformed",
 }
 """Public name to the module it lives in."""
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 import rows
 import torch
@@ -42,6 +43,7 @@ from archsearch.growth.carry import grown_moments, grown_state
 from archsearch.growth.channels import CannotGrow
 from archsearch.growth.plan import Growth, plan
 from archsearch.growth.settle import settle, settling
+from archsearch.growth.shrink import shrunk_state, unused_channels
 from archsearch.nets.build import build
 from archsearch.operator import IllegalArchitecture, Shape
 from archsearch.operators.activation import GELU, ReLU6, SiLU
@@ -472,3 +474,51 @@ def test_settling_touches_nothing_else() -> None:
     settle(growth, net, iter([torch.randn(2, *new.input)]))
     assert not settling(growth)
     assert all(torch.equal(state[name], tensor) for name, tensor in net.state_dict().items())
+
+
+# -- growth undone -----------------------------------------------------------------------------
+PLAIN_ONES = [
+    name for name in EXACT_ALWAYS if name not in ("weighted convolution", "DCLS at the same taps")
+]
+
+
+@pytest.mark.parametrize("name", PLAIN_ONES)
+def test_growth_is_undone(name: str) -> None:
+    """What has just grown is in use no more than before: the old weights come back."""
+    old, new = EXACT_ALWAYS[name]
+    state = dict(trained(old).state_dict())
+    _, found = shrunk_state(old, new, grown_state(plan(old, new), state))
+    assert found.keys() == state.keys()
+    assert all(torch.allclose(found[n], state[n], rtol=1e-12, atol=0) for n in state)
+
+
+def test_unused_channels_go_wherever_they_are() -> None:
+    small, large = EXACT_ALWAYS["wider"]
+    network = trained(large)
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    dead = [1, 2, 3, 5, 8, 13, 21, 34]
+    for layer in ("stages.0.1.conv1", "head.classifier"):
+        state[f"{layer}.weight"][:, dead] = 0
+    inner = [0, 7, 9, 11, 15, 33, 38, 39]
+    for block in ("stages.0.0", "stages.0.1"):
+        state[f"{block}.conv2.weight"][:, inner] = 0
+    network.load_state_dict(state)
+    unused = unused_channels(large, state)
+    assert np.flatnonzero(unused["stages.0.1.act"]).tolist() == dead
+    assert np.flatnonzero(unused["stages.0.0.conv1"]).tolist() == inner
+    growth, kept = shrunk_state(small, large, state)
+    assert growth.layers["stages.0.0.act"].output.source[dead].tolist() == [-1] * len(dead)
+    cut = build(small).double()
+    cut.load_state_dict(kept)
+    x = torch.randn(3, *small.input, dtype=torch.double)
+    for mode in (False, True):
+        with torch.no_grad():
+            expected, found = network.train(mode)(x), cut.train(mode)(x)
+        assert (found - expected).abs().max() < EXACT * expected.abs().max()
+
+
+@pytest.mark.parametrize("name", ["wider", "larger kernel", "deeper", "larger groups"])
+def test_what_is_in_use_is_not_cut_away(name: str) -> None:
+    small, large = EXACT_ALWAYS[name]
+    with pytest.raises(CannotGrow, match=r"in use|zero"):
+        shrunk_state(small, large, trained(large).state_dict())

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..architecture import Architecture
 from ..errors import UserError
 from ..graph import Node
 from ..nets.build import build_recipe
@@ -34,9 +35,9 @@ UNEVENNESS = 0.1
 noise that changes the function; here it sums to zero over the copies."""
 
 
-def check_state(growth: Growth, state: State) -> None:
-    """Raise ``UserError`` naming the first tensor that is not one of the old network."""
-    nodes = {node.name: node for node in growth.old.trace().nodes()}
+def check_weights(architecture: Architecture, state: State) -> None:
+    """Raise ``UserError`` naming the first tensor that is not one of the network's."""
+    nodes = {node.name: node for node in architecture.trace().nodes()}
     expected = {
         f"{layer}.{name}": tuple(axis.size for axis in weight.axes)
         for layer, node in nodes.items()
@@ -60,15 +61,14 @@ def grown_state(growth: Growth, state: State, seed: int = 0) -> dict[str, Tensor
     Tensors that stay as they are are those of ``state``, not copies. New filters and differences
     between copies are drawn by the ``seed``. Raises ``UserError`` for weights of another network.
     """
-    check_state(growth, state)
+    check_weights(growth.old, state)
     like = next(tensor for tensor in state.values() if tensor.is_floating_point())
     fresh = _Fresh(growth, seed, like)
     random = torch.Generator(like.device).manual_seed(seed)
     found = {}
-    for name, weight in _weights(growth):
+    for name, carried in carried_weights(growth):
         layer, _, short = name.rpartition(".")
         own = growth.layers[layer]
-        carried = _Carried(own, short, weight)
         old = state.get(f"{own.old.name}.{short}")
         if old is None:  # a bias that there was none of
             old = like.new_zeros([axis.size for axis in carried.old.axes])
@@ -90,10 +90,10 @@ def grown_moments(growth: Growth, moments: State, names: Mapping[str, int]) -> d
     all of it. What is new starts without momentum, and with the mean second moment of its tensor.
     """
     found = {}
-    for name, weight in _weights(growth):
+    for name, carried in carried_weights(growth):
         layer, _, short = name.rpartition(".")
         own = growth.layers[layer]
-        if not weight.trained or own.replaced_by is not None:
+        if not carried.weight.trained or own.replaced_by is not None:
             continue
         for key, power in names.items():
             old = moments.get(f"{own.old.name}.{short}.{key}")
@@ -102,15 +102,15 @@ def grown_moments(growth: Growth, moments: State, names: Mapping[str, int]) -> d
             if not power:
                 found[f"{name}.{key}"] = old
             else:
-                found[f"{name}.{key}"] = _Carried(own, short, weight).moments(old, power)
+                found[f"{name}.{key}"] = carried.moments(old, power)
     return found
 
 
-def _weights(growth: Growth) -> Iterator[tuple[str, Weight]]:
+def carried_weights(growth: Growth) -> Iterator[tuple[str, Carried]]:
     """The weights of the layers that were there before, by their names in the new state."""
     for name, layer in growth.layers.items():
         for short, weight in layer.new.op.weights(*layer.new.x).items():
-            yield f"{name}.{short}", weight
+            yield f"{name}.{short}", Carried(layer, short, weight)
 
 
 def _adopted(growth: Growth, found: State) -> Iterator[tuple[str, Tensor]]:
@@ -201,7 +201,7 @@ def _dirac(tensor: Tensor, node: Node) -> Tensor:
     return found
 
 
-class _Carried:
+class Carried:
     """One weight of a layer: how it comes of the old one."""
 
     def __init__(self, layer: GrownLayer, name: str, weight: Weight) -> None:
@@ -282,6 +282,58 @@ class _Carried:
         sizes = [axis.size for axis in self.weight.axes]
         start = float(old.mean()) if power == 2 and old.numel() else 0.0
         return self._placed(part, old.new_full(sizes, start), keep=True)
+
+    def undone(self, name: str, new: Tensor) -> Tensor:
+        """The old weight that would grow into ``new``; raises ``CannotGrow`` where there is none,
+        as what is new is not zero."""
+        if self.is_same:
+            return new
+        part = new
+        if self.out is not None:
+            part = part.index_select(self.out, _index(self.rows.held, new))
+        rest = part.clone() if self.weight.summed else torch.zeros_like(part)
+        place: list[Any] = [slice(None)] * part.dim()
+        for dim, (start, step) in self.taps.items():
+            size = int(self.old.axes[dim].size)
+            place[dim] = slice(start, start + (size - 1) * step + 1, step)
+        part = part[tuple(place)]
+        if self.columns is not None and self.inputs is not None:
+            part, held = self._gathered(part)
+            rest[tuple(place)] *= ~held
+        else:
+            rest[tuple(place)] = 0
+        if bool((rest != 0).any()):
+            raise CannotGrow(
+                f"{name}: weights that have no place in the smaller network are in use"
+            )
+        if self.out is None:
+            return part
+        first = np.unique(self.rows.source[self.rows.held], return_index=True)[1]
+        return part.index_select(self.out, _index(first, new)).contiguous()
+
+    def _gathered(self, part: Tensor) -> tuple[Tensor, Tensor]:
+        """The sums over copies of every old input, times what they were divided by; and which
+        entries of ``part`` are in them."""
+        assert self.columns is not None and self.inputs is not None
+        column = self.columns.column
+        where = np.broadcast_to(column, (1, len(column))) if column.ndim == 1 else column
+        view = [1] * part.dim()
+        view[self.inputs] = where.shape[1]
+        if column.ndim == 2:
+            view[self.out or 0] = where.shape[0]
+        held = torch.as_tensor(where != NEW, device=part.device).view(view)
+        index = torch.as_tensor(np.maximum(where, 0), device=part.device).view(view)
+        shape = list(part.shape)
+        shape[self.inputs] = int(self.old.axes[self.inputs].size)
+        if not self.weight.summed:  # positions: those of the first copy
+            assert column.ndim == 1
+            first = np.unique(column[column != NEW], return_index=True)[1]
+            first = np.flatnonzero(column != NEW)[first]
+            return part.index_select(self.inputs, _index(first, part)), held
+        sums = part.new_zeros(shape)
+        return sums.scatter_add_(
+            self.inputs, index.expand(part.shape), part * held
+        ) * self.factor, held
 
     # -- along the axes ------------------------------------------------------------------------
     def _cut(self, old: Tensor) -> Tensor:

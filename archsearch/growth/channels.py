@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ..errors import UserError
 
 IntArray: TypeAlias = "NDArray[np.int64]"
+BoolArray: TypeAlias = "NDArray[np.bool_]"
 
 NEW = -1
 """The source of a channel that no old channel tells anything about."""
@@ -119,12 +120,14 @@ def _regroup(old: int, grown: int, groups: int) -> int | None:
 @dataclass(frozen=True)
 class Layout:
     """How a value grows from ``old`` to ``grown`` channels: between neighbouring ``cuts`` first
-    what was there, then what is new, or with ``copies`` all of it again and again."""
+    what was there, then what is new, or with ``copies`` all of it again and again. Where it is told
+    which of the grown ones are ``unused``, those are new before others are."""
 
     old: int
     grown: int
     cuts: frozenset[Cut] = frozenset()
     copies: bool = False
+    unused: BoolArray | None = None
 
     def channels(self) -> Channels:
         """The map. Raises ``CannotGrow`` where there is none."""
@@ -137,8 +140,12 @@ class Layout:
         if grown < old or old < 0:
             raise CannotGrow(f"{old} channels would become {grown}: a transformation only adds")
         if not self.copies:
-            new = np.full(grown - old, NEW)
-            return np.concatenate([np.arange(start[0], stop[0]), new])
+            source = np.full(grown, NEW)
+            order = np.arange(grown)
+            if self.unused is not None:
+                order = np.argsort(self.unused[start[1] : stop[1]], kind="stable")
+            source[np.sort(order[:old])] = np.arange(start[0], stop[0])
+            return source
         if old == 0 or grown % old:
             few, many = max(old, 1) * (grown // max(old, 1)), max(old, 1)
             raise CannotGrow(

@@ -13,7 +13,7 @@ from ..graph import Node, Scope
 from ..operators.linear import Flatten
 from ..operators.merge import Concat, Split
 from ..operators.normalization import GroupNorm
-from .channels import CannotGrow, Channels, Cut, Layout, even_cuts
+from .channels import BoolArray, CannotGrow, Channels, Cut, Layout, even_cuts
 from .inserted import Roles
 from .rules import groups_of
 
@@ -31,7 +31,12 @@ class Layouts:
     """The layouts of the values of a grown network."""
 
     def __init__(
-        self, after: Scope, old: Mapping[str, Node], partners: Mapping[str, str], roles: Roles
+        self,
+        after: Scope,
+        old: Mapping[str, Node],
+        partners: Mapping[str, str],
+        roles: Roles,
+        unused: Mapping[str, BoolArray],
     ) -> None:
         self._class: dict[str, str] = {}
         self._sizes: dict[str, Cut] = {}
@@ -51,6 +56,10 @@ class Layouts:
         for node, before in matched:
             self._read(node, before)
         self._spread()
+        self._unused: dict[str, BoolArray] = {}
+        for name, channels in unused.items():
+            own = self._find(name)
+            self._unused[own] = channels & self._unused.get(own, channels)
 
     def channels(self, node: Node) -> Channels:
         """The map of the filters of a layer. Raises ``CannotGrow`` where there is none."""
@@ -58,7 +67,8 @@ class Layouts:
         old, grown = self._sizes[own]
         cuts = frozenset(self._cuts.get(own, ()))
         try:
-            return Layout(old, grown, cuts, own in self._copies).channels()
+            is_copied = own in self._copies
+            return Layout(old, grown, cuts, is_copied, self._unused.get(own)).channels()
         except CannotGrow as error:
             raise CannotGrow(f"{node.name}: {error}") from None
 

@@ -15,7 +15,7 @@ from ..graph import Node, Scope
 from ..operator import Operator, Shape
 from ..operators.dropout import Dropout
 from .align import Aligned, align
-from .channels import CannotGrow, Channels
+from .channels import BoolArray, CannotGrow, Channels
 from .inserted import Roles, Wanted
 from .layouts import Layouts
 from .rules import check_fields, grown_channels, plain
@@ -65,8 +65,13 @@ class Growth:
         return found
 
 
-def plan(old: Architecture, new: Architecture) -> Growth:
+def plan(
+    old: Architecture, new: Architecture, unused: Mapping[str, BoolArray] | None = None
+) -> Growth:
     """How ``new`` can compute what ``old`` does, with any weights.
+
+    New channels come behind those that were there, unless it is told which ones are ``unused``, by
+    the layers that give them: then these are the new ones.
 
     Chen et al. 2016 (Net2Net); Wei et al. 2016 (network morphism); Cai et al. 2018 (path-level
     transformations); Yuan et al. 2023 (composable expansions). Raises ``CannotGrow`` naming the
@@ -89,7 +94,8 @@ def plan(old: Architecture, new: Architecture) -> Growth:
                 roles += wanted.hold(mine.name, theirs)
         if isinstance(node.op, Dropout) and node.op.p > 0:
             roles += Roles(in_training=False, why=f"{node.name} drops numbers at random")
-    layers = dict(_layers(after, nodes, partners, roles))
+    layouts = Layouts(after, nodes, partners, roles, unused or {})
+    layers = dict(_layers(after, nodes, partners, roles, layouts))
     shapes = {part.name: part.inputs[0].shape for part in _parts(after)}
     return Growth(old, new, aligned, layers, roles, wanted.new, shapes)
 
@@ -138,10 +144,13 @@ def _parts(root: Scope) -> Iterator[Scope]:
 
 
 def _layers(
-    after: Scope, old: Mapping[str, Node], partners: Mapping[str, str], roles: Roles
+    after: Scope,
+    old: Mapping[str, Node],
+    partners: Mapping[str, str],
+    roles: Roles,
+    layouts: Layouts,
 ) -> Iterator[tuple[str, GrownLayer]]:
     """The layers that both networks have, and the channels that they read and give."""
-    layouts = Layouts(after, old, partners, roles)
     source = after.inputs[0]
     held = {source.name: Channels.same(source.shape.channels)}
     for node in after.nodes():
