@@ -7,6 +7,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,9 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spaces import TINY
 
+from archsearch.architecture import Architecture
 from archsearch.budget import Budget
 from archsearch.cli import main
-from archsearch.cost import cost
+from archsearch.cost import Cost, cost
 from archsearch.design import design, goal_of, reachable
 from archsearch.devices import Timed
 from archsearch.errors import BadFile, InfeasibleBudget, UserError
@@ -46,11 +48,27 @@ from archsearch.space import Point, SearchSpace
 DEEPMAD = find_objective("deepmad")
 assert isinstance(DEEPMAD, Entropy)
 SPACES = {name: replace(TINY[name](), effectiveness=3.0) for name in ("mobile", "resnet")}
-POINTS = {name: list(space.points()) for name, space in SPACES.items()}
-NETWORKS = {name: [SPACES[name].build(p) for p in points] for name, points in POINTS.items()}
-COSTS = {name: [cost(network) for network in nets] for name, nets in NETWORKS.items()}
-ENTROPIES = {name: [DEEPMAD.value(network) for network in nets] for name, nets in NETWORKS.items()}
 EVIDENCE = Evidence(40, 5, 1, 0, Rank(0.8, 0.9), 0.5, 1.5, {"params": Rank(0.5, 0.6)})
+
+
+@cache
+def points_of(name: str) -> list[Point]:
+    return list(SPACES[name].points())
+
+
+@cache
+def networks_of(name: str) -> list[Architecture]:
+    return [SPACES[name].build(point) for point in points_of(name)]
+
+
+@cache
+def costs_of(name: str) -> list[Cost]:
+    return [cost(network) for network in networks_of(name)]
+
+
+@cache
+def entropies_of(name: str) -> list[float]:
+    return [DEEPMAD.value(network) for network in networks_of(name)]
 
 
 def drawn_known(rng: random.Random, points: list[Point]) -> tuple[dict[str, tuple[str, ...]], ...]:
@@ -93,7 +111,7 @@ def drawn_sum(
 def drawn(name: str, seed: int, pairs: bool = False, rising: bool = True) -> Fitted:
     """A fitted objective with made-up numbers, as its file would be read."""
     rng, space = random.Random(seed), SPACES[name]
-    known = drawn_known(rng, POINTS[name])
+    known = drawn_known(rng, points_of(name))
     sums = sorted(rng.uniform(-9, 9) for _ in range(4))
     values = sorted(rng.uniform(20, 70) for _ in range(4))
     fast = drawn_sum(rng, known, pairs, 1e-6, 2e-5)
@@ -154,7 +172,7 @@ def quantile(numbers: list[float], share: float) -> float:
     return sorted(numbers)[int(share * (len(numbers) - 1))]
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(
     name=st.sampled_from(sorted(SPACES)),
     seed=st.integers(0, 10_000),
@@ -167,12 +185,12 @@ def quantile(numbers: list[float], share: float) -> float:
 )
 def test_the_best_prediction_within_budgets_is_brute_forces(name, seed, pairs, rising, shares):
     fitted = drawn(name, seed, pairs, rising)
-    values = [added_up(fitted.score, point) for point in POINTS[name]]
+    values = [added_up(fitted.score, point) for point in points_of(name)]
     predicted = [None if v is None else straight(fitted.link, v) for v in values]
     check(name, fitted, fitted, shares, predicted)
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(
     name=st.sampled_from(sorted(SPACES)),
     seed=st.integers(0, 10_000),
@@ -183,16 +201,16 @@ def test_device_budgets_hold_for_the_entropy_too(name, seed, pairs, throughput, 
     path = tmp_path_factory.mktemp("objective") / "drawn.json"
     path.write_text(to_json(drawn(name, seed, pairs)))
     shares = {"params": 1.0, "throughput@chip": throughput}
-    known = ENTROPIES[name]
+    known = entropies_of(name)
     check(name, DEEPMAD, read_fitted(path), shares, known, own=str(path))
 
 
 def check(name, objective, fitted, shares, values, own="deepmad"):
     """A design's value, budgets and ranges are those of going through all networks."""
     space = replace(SPACES[name], objective=own)
-    speed = [speeds(fitted, point) for point in POINTS[name]]
+    speed = [speeds(fitted, point) for point in points_of(name)]
     costs = {
-        "params": [float(c.params) for c in COSTS[name]],
+        "params": [float(c.params) for c in costs_of(name)],
         "throughput@chip": [s and s[0] for s in speed],
         "latency@board": [s and s[1] for s in speed],
     }
@@ -206,19 +224,19 @@ def check(name, objective, fitted, shares, values, own="deepmad"):
     fits = [i for i in known if all(b.allows(costs[b.cost][i]) for b in budgets)]
     if isinstance(objective, Entropy):
         fits = [
-            i for i in fits if objective.effectiveness(NETWORKS[name][i]) <= space.effectiveness
+            i for i in fits if objective.effectiveness(networks_of(name)[i]) <= space.effectiveness
         ]
     if not fits:
         with pytest.raises(InfeasibleBudget):
-            design(budgets, space, objective, gap=0)
+            design(budgets, space, objective, gap=0, time_limit=600)
         return
     rising = not isinstance(objective, Fitted) or objective.higher_is_better
     best = (max if rising else min)(values[i] for i in fits)
-    found = design(budgets, space, objective, gap=0)
+    found = design(budgets, space, objective, gap=0, time_limit=600)
     assert found.value == pytest.approx(best, rel=1e-7)
     assert found.bound == pytest.approx(best, rel=1e-6)
     assert found.bound >= best - 1e-9 * abs(best) if rising else found.bound <= best + 1e-9
-    at = POINTS[name].index(found.best.point)
+    at = points_of(name).index(found.best.point)
     for budget in budgets:
         assert found.best.uses(budget.cost) == pytest.approx(costs[budget.cost][at], rel=1e-9)
         assert budget.allows(found.best.uses(budget.cost))
@@ -340,7 +358,7 @@ def known_widths(space: SearchSpace, fitted: Fitted) -> Fitted:
 def test_what_the_objective_has_not_seen_is_left_out_and_told(own):
     space, fitted = own
     fitted = known_widths(space, replace(fitted, score=Sum(fitted.score.known, ())))
-    narrow = min(c.params for c in COSTS["mobile"])
+    narrow = min(c.params for c in costs_of("mobile"))
     answer = design("1M-params", space, fitted)
     assert {pick.mapping.get("width") for pick in answer.best.point[2:3]} == {24}
     assert any(

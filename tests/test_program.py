@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import random
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
 
 import pytest
 from hypothesis import given, settings
@@ -20,14 +21,31 @@ from archsearch.loading import find_objective
 from archsearch.objectives import Additive
 from archsearch.solver import solve
 
-POINTS = {name: list(make().points()) for name, make in TINY.items()}
-NETWORKS = {name: [TINY[name]().build(p) for p in points] for name, points in POINTS.items()}
-COSTS = {name: [cost(network) for network in nets] for name, nets in NETWORKS.items()}
 DEEPMAD = find_objective("deepmad")
-VALUES = {name: [DEEPMAD.value(network) for network in nets] for name, nets in NETWORKS.items()}
-DEPTH_OVER_WIDTH = {
-    name: [DEEPMAD.effectiveness(network) for network in nets] for name, nets in NETWORKS.items()
-}
+
+
+@dataclass(frozen=True)
+class Enumerated:
+    """Every network of a space: its point, cost, entropy and depth over width."""
+
+    points: list
+    costs: list
+    values: list
+    depth_over_width: list
+
+
+@cache
+def enumerated(name):
+    space = TINY[name]()
+    points = list(space.points())
+    networks = [space.build(point) for point in points]
+    return Enumerated(
+        points,
+        [cost(network) for network in networks],
+        [DEEPMAD.value(network) for network in networks],
+        [DEEPMAD.effectiveness(network) for network in networks],
+    )
+
 
 budgets = st.fixed_dictionaries(
     {"params": st.floats(0.02, 1)},
@@ -35,28 +53,34 @@ budgets = st.fixed_dictionaries(
 )
 
 
-def limits(name, quantiles):
+def limits(networks, quantiles):
     """Budgets as quantiles of what the space's networks cost."""
     found = {}
     for feature, quantile in quantiles.items():
-        ordered = sorted(getattr(c, feature) for c in COSTS[name])
+        ordered = sorted(getattr(c, feature) for c in networks.costs)
         found[feature] = ordered[int(quantile * (len(ordered) - 1))]
     return found
 
 
-def within(name, i, limit, depth_over_width=math.inf):
-    fits = all(getattr(COSTS[name][i], f) <= most for f, most in limit.items())
-    return fits and DEPTH_OVER_WIDTH[name][i] <= depth_over_width
+def within(networks, limit, depth_over_width=math.inf):
+    """The places of the networks that are."""
+    found = []
+    for i, spent in enumerate(networks.costs):
+        fits = all(getattr(spent, f) <= most for f, most in limit.items())
+        if fits and networks.depth_over_width[i] <= depth_over_width:
+            found.append(i)
+    return found
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(name=st.sampled_from(sorted(TINY)), quantiles=budgets, tight=st.floats(0.2, 1.0))
 def test_the_optimum_of_the_entropy_is_brute_forces(name, quantiles, tight):
-    limit = limits(name, quantiles)
-    ratio = sorted(DEPTH_OVER_WIDTH[name])[int(tight * (len(POINTS[name]) - 1))]
-    space = replace(TINY[name](), effectiveness=ratio * (1 + 1e-12))
-    fitting = [i for i in range(len(POINTS[name])) if within(name, i, limit, ratio * (1 + 1e-12))]
-    check(space, DEEPMAD, limit, [VALUES[name][i] for i in fitting])
+    networks = enumerated(name)
+    limit = limits(networks, quantiles)
+    ratios = sorted(networks.depth_over_width)
+    most = ratios[int(tight * (len(ratios) - 1))] * (1 + 1e-12)
+    values = [networks.values[i] for i in within(networks, limit, most)]
+    check(replace(TINY[name](), effectiveness=most), DEEPMAD, limit, values)
 
 
 @settings(max_examples=25)
@@ -71,9 +95,9 @@ def test_the_optimum_of_additive_scores_is_brute_forces(name, quantiles, pairs, 
         return random.Random(f"{seed} {what}").uniform(-1, 1)
 
     objective = Additive("drawn", score, score if pairs else None)
-    limit = limits(name, quantiles)
-    fitting = [i for i in range(len(POINTS[name])) if within(name, i, limit)]
-    values = [objective.value_of(POINTS[name][i]) for i in fitting]
+    networks = enumerated(name)
+    limit = limits(networks, quantiles)
+    values = [objective.value_of(networks.points[i]) for i in within(networks, limit)]
     check(TINY[name](), objective, limit, values)
 
 
@@ -84,7 +108,7 @@ def check(space, objective, limit, values):
     except ValueError:
         assert not values
         return
-    solution = solve(problem.program, gap=0.0, time_limit=60)
+    solution = solve(problem.program, gap=0.0, time_limit=600)
     if not values:
         assert solution.status == "infeasible"
         return
@@ -99,23 +123,21 @@ def check(space, objective, limit, values):
 def test_design_answers_and_refuses():
     from archsearch.design import design
 
-    space = TINY["mobile"]()
-    smallest = min(c.params for c in COSTS["mobile"])
+    space, mobile = TINY["mobile"](), enumerated("mobile")
+    smallest = min(c.params for c in mobile.costs)
     with pytest.raises(InfeasibleBudget, match=f"{smallest:,}"):
         design(f"{smallest - 1}-params", space, input=space.input, classes=10)
     answer = design("9k-params", space, input=space.input, classes=10, gap=0)
-    fitting = [
-        i for i in range(len(POINTS["mobile"])) if within("mobile", i, {"params": 9000}, 3.0)
-    ]
-    assert answer.value == pytest.approx(max(VALUES["mobile"][i] for i in fitting))
+    values = [mobile.values[i] for i in within(mobile, {"params": 9000}, 3.0)]
+    assert answer.value == pytest.approx(max(values))
 
 
 def test_contradictory_budgets_are_told_by_what_each_leaves_of_the_other():
     from archsearch.design import design
 
-    limit = 0.37
+    limit, mobile = 0.37, enumerated("mobile")
     space = replace(TINY["mobile"](), effectiveness=limit)
-    ratios = zip(COSTS["mobile"], DEPTH_OVER_WIDTH["mobile"], strict=True)
+    ratios = zip(mobile.costs, mobile.depth_over_width, strict=True)
     fitting = [spent for spent, ratio in ratios if ratio <= limit]
     params = min(c.params for c in fitting)
     macs = min(c.macs for c in fitting if c.params <= params)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import torch
 from drawn import architectures
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from modules import assert_alike, randomise
+from modules import assert_alike, randomise, without_weights
 from representatives import REPRESENTATIVES
 from torch import nn
 
@@ -113,9 +114,23 @@ def small(request: pytest.FixtureRequest) -> tuple[Architecture, nn.Module]:
 
 
 # -- the text ----------------------------------------------------------------------------------
+@cache
+def text_of(name: str, deployed: bool = False) -> str:
+    """That of a published network."""
+    return source(models.get(name), deployed=deployed)
+
+
 @pytest.mark.parametrize("name", models.MODELS)
 def test_text_of_published_networks(name: str) -> None:
-    check_text(source(models.get(name)))
+    """No class is a second one of its name, and no parameter either."""
+    texts = [text_of(name), *([text_of(name, True)] if name in REPRESENTATIVES else [])]
+    for text in texts:
+        check_text(text)
+        found = parameters_of(text)
+        for kind, parameters in found.items():
+            assert not (kind[-1].isdigit() and kind.rstrip("0123456789") in found)
+            assert not any(parameter[-1].isdigit() for parameter in parameters)
+            assert len(kind) <= 40
 
 
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
@@ -138,9 +153,9 @@ def check_text(text: str) -> None:
 @pytest.mark.skipif(find_spec("ruff") is None, reason="ruff is not installed")
 def test_text_is_formatted_and_clean(tmp_path: Path) -> None:
     for name in models.MODELS:
-        for deployed in (False, True):
-            text = source(models.get(name), deployed=deployed)
-            (tmp_path / f"{name}_{deployed}.py").write_text(text)
+        (tmp_path / f"{name}.py").write_text(text_of(name))
+    for name in REPRESENTATIVES:
+        (tmp_path / f"{name}_deployed.py").write_text(text_of(name, True))
     for name, architecture in SMALL.items():
         (tmp_path / f"{name}.py").write_text(source(architecture))
     options = ["--isolated", "--no-cache", "--line-length", "100", str(tmp_path)]
@@ -260,17 +275,6 @@ def test_classes_that_differ_in_a_part_take_it() -> None:
     assert "norm=ChannelLayerNorm, activation=nn.GELU" in " ".join(text.split())
 
 
-@pytest.mark.parametrize("name", models.MODELS)
-def test_names_are_not_numbered(name: str) -> None:
-    """No class of a published network is a second one of its name, and no parameter either."""
-    for deployed in (False, True):
-        found = parameters_of(source(models.get(name), deployed=deployed))
-        for kind, parameters in found.items():
-            assert not (kind[-1].isdigit() and kind.rstrip("0123456789") in found)
-            assert not any(parameter[-1].isdigit() for parameter in parameters)
-            assert len(kind) <= 40
-
-
 def test_layers_of_equal_names_are_told_apart() -> None:
     blocks = [
         ConvNormAct(8, norm=None),
@@ -320,6 +324,8 @@ CLEAN = """
     import torch
 
     torch.set_num_threads(1)
+    for start in ("normal_", "uniform_"):  # weights are loaded, or none are wanted
+        setattr(torch.Tensor, start, lambda tensor, *_, **__: tensor)
     found = {}
     for name, shape in json.loads(sys.argv[1]).items():
         spec = importlib.util.spec_from_file_location(name, f"{name}.py")
@@ -343,8 +349,7 @@ def run_clean(folder: Path, nets: dict[str, tuple[Architecture, bool]]) -> None:
     states, outputs = {}, {}
     for name, (architecture, numeric) in nets.items():
         (folder / f"{name}.py").write_text(source(architecture))
-        with torch.device("cpu" if numeric else "meta"):
-            net = build(architecture)
+        net = build(architecture) if numeric else without_weights(architecture)
         states[name] = {k: list(t.shape) for k, t in net.state_dict().items()}
         if numeric:
             torch.save(randomise(net).state_dict(), folder / f"{name}.pt")

@@ -266,10 +266,10 @@ def test_a_supernet_learns_by_every_rule(rule: str) -> None:
     from tests.test_training import drawn_data
 
     space = little_space()
-    recipe = Recipe(epochs=6, batch_size=64, learning_rate=0.02, ema=0.0, label_smoothing=0.0)
+    recipe = Recipe(epochs=4, batch_size=32, learning_rate=0.04, ema=0.0, label_smoothing=0.0)
     training = SupernetTraining(
         Supernet(Layout(space), 0),
-        drawn_data(512),
+        drawn_data(256),
         recipe,
         0,
         members=SpaceMembers(space),

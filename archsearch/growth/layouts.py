@@ -48,11 +48,13 @@ class Layouts:
                 self._tie(node, old[partners[node.name]])
             elif node.name in roles.passed:
                 self._same(node.name, node.inputs[roles.passed[node.name].input].name)
-        source = after.inputs[0]
-        self._size(source.name, source.shape.channels, source.shape.channels)
         matched = [(n, old[partners[n.name]]) for n in after.nodes() if n.name in partners]
+        given = {node.name for node in after.nodes()}
         for node, before in matched:
             self._size(node.name, before.shape.channels, node.shape.channels)
+            for mine, theirs in zip(node.inputs, before.inputs, strict=True):
+                if mine.name not in given:
+                    self._size(mine.name, theirs.shape.channels, mine.shape.channels)
         for node, before in matched:
             self._read(node, before)
         self._spread()
@@ -61,16 +63,17 @@ class Layouts:
             own = self._find(name)
             self._unused[own] = channels & self._unused.get(own, channels)
 
-    def channels(self, node: Node) -> Channels:
-        """The map of the filters of a layer. Raises ``CannotGrow`` where there is none."""
-        own = self._find(node.name)
+    def channels(self, value: str) -> Channels:
+        """The map of what a layer with filters gives, or of an input. Raises ``CannotGrow`` where
+        there is none."""
+        own = self._find(value)
         old, grown = self._sizes[own]
         cuts = frozenset(self._cuts.get(own, ()))
         try:
             is_copied = own in self._copies
             return Layout(old, grown, cuts, is_copied, self._unused.get(own)).channels()
         except CannotGrow as error:
-            raise CannotGrow(f"{node.name}: {error}") from None
+            raise CannotGrow(f"{value}: {error}") from None
 
     # -- classes ---------------------------------------------------------------------------------
     def _find(self, value: str) -> str:

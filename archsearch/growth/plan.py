@@ -11,7 +11,7 @@ from functools import cached_property
 
 from ..architecture import Architecture, Stage
 from ..block import Block
-from ..graph import Node, Scope
+from ..graph import Node, Scope, Value
 from ..operator import Operator, Shape
 from ..operators.dropout import Dropout
 from .align import Aligned, align
@@ -83,21 +83,52 @@ def plan(
         raise CannotGrow(
             f"the output would change from {before.output.shape} to {after.output.shape}"
         )
-    nodes = {node.name: node for node in before.nodes()}
-    partners = dict(_partners(aligned, before, after))
-    wanted = Wanted(nodes, {node.name: node for node in after.nodes()}, partners)
+    laid = lay(before, after, dict(_partners(aligned, before, after)), unused)
+    if not laid.output.is_same:
+        raise CannotGrow("the outputs of the network would not stay what they are")
+    shapes = {part.name: part.inputs[0].shape for part in _parts(after)}
+    nodes = {node.name: node for node in after.nodes()}
+    return Growth(old, new, aligned, laid.layers, laid.roles, nodes, shapes)
+
+
+@dataclass(frozen=True, eq=False)
+class Laid:
+    """A part of a network and its grown form laid beside each other, and the channels of what that
+    gives."""
+
+    layers: Mapping[str, GrownLayer]
+    roles: Roles
+    output: Channels
+
+
+def lay(
+    before: Scope,
+    after: Scope,
+    partners: Mapping[str, str],
+    unused: Mapping[str, BoolArray] | None = None,
+) -> Laid:
+    """How ``after`` can compute what ``before`` does; what they read may have grown, too.
+
+    ``partners`` tells which layers of ``after`` are which of ``before``, by their names. Raises
+    ``CannotGrow``.
+    """
+    old = {node.name: node for node in before.nodes()}
+    wanted = Wanted(old, {node.name: node for node in after.nodes()}, partners)
     roles = wanted.hold(after.output.name, before.output.name)
     for node in after.nodes():
         origin = partners.get(node.name)
         if origin is not None:
-            for mine, theirs in zip(node.inputs, _inputs(nodes[origin], node), strict=True):
+            for mine, theirs in zip(node.inputs, _inputs(old[origin], node), strict=True):
                 roles += wanted.hold(mine.name, theirs)
         if isinstance(node.op, Dropout) and node.op.p > 0:
             roles += Roles(in_training=False, why=f"{node.name} drops numbers at random")
-    layouts = Layouts(after, nodes, partners, roles, unused or {})
-    layers = dict(_layers(after, nodes, partners, roles, layouts))
-    shapes = {part.name: part.inputs[0].shape for part in _parts(after)}
-    return Growth(old, new, aligned, layers, roles, wanted.new, shapes)
+    layouts = Layouts(after, old, partners, roles, unused or {})
+    layers = list(_layers(after, old, partners, roles, layouts))
+    return Laid(
+        {name: layer for name, layer, _ in layers if layer is not None},
+        roles,
+        {name: held for name, _, held in layers}[after.output.name],
+    )
 
 
 def _inputs(old: Node, new: Node) -> list[str]:
@@ -149,22 +180,24 @@ def _layers(
     partners: Mapping[str, str],
     roles: Roles,
     layouts: Layouts,
-) -> Iterator[tuple[str, GrownLayer]]:
-    """The layers that both networks have, and the channels that they read and give."""
-    source = after.inputs[0]
-    held = {source.name: Channels.same(source.shape.channels)}
+) -> Iterator[tuple[str, GrownLayer | None, Channels]]:
+    """The layers whose channels are told by old ones, and these: those that were there, and those
+    (None) that pass something on."""
+    held: dict[str, Channels] = {}
+
+    def read(value: Value) -> Channels:
+        return held[value.name] if value.name in held else layouts.channels(value.name)
+
     for node in after.nodes():
         if node.name in roles.passed:
             passed = roles.passed[node.name]
-            given = held[node.inputs[passed.input].name]
+            given = read(node.inputs[passed.input])
             held[node.name] = Channels(given.source, given.old, given.factor * passed.factor)
+            yield node.name, None, held[node.name]
         elif node.name in partners:
             before = old[partners[node.name]]
-            x = tuple(held[value.name] for value in node.inputs)
+            x = tuple(map(read, node.inputs))
             start = plain(before, node)
-            y = grown_channels(before, start, x, layouts.channels(node))
-            held[node.name] = y
+            y = held[node.name] = grown_channels(before, start, x, layouts.channels(node.name))
             other = None if start is node else node.op
-            yield node.name, GrownLayer(before, start, x, y, other)
-    if not held[after.output.name].is_same:
-        raise CannotGrow("the outputs of the network would not stay what they are")
+            yield node.name, GrownLayer(before, start, x, y, other), y

@@ -20,6 +20,7 @@ from ..operators.convolution import Convolution
 from ..operators.dropout import Dropout
 from ..operators.linear import Flatten
 from ..operators.merge import Add, Concat, Multiply, Split
+from ..operators.normalization import GroupNorm
 from ..operators.pooling import AvgPool, GlobalPool, MaxPool
 from .channels import NEW, CannotGrow, Channels, IntArray, joined
 from .inserted import padding
@@ -48,6 +49,12 @@ def plain(old: Node, new: Node) -> Node:
     if why := new.op.cannot_adopt(1 if kernel is None else prod(kernel(old.x[0]))):
         raise CannotGrow(f"{new.name}: {why}")
     return Node(new.name, simple, new.inputs, new.x, new.shape)
+
+
+def _group_width(node: Node) -> int:
+    """Channels that a group norm takes together."""
+    assert isinstance(node.op, GroupNorm)
+    return int(node.x[0].channels) // node.op.groups
 
 
 class Taps(NamedTuple):
@@ -104,7 +111,7 @@ def check_fields(old: Node, new: Node) -> None:
     allowed = WIDTHS | STARTS
     if isinstance(b, Convolution):
         allowed |= GROUPS | (TAPS if type(b) is Convolution else set())
-    if type(b).__name__ == "GroupNorm":
+    if isinstance(b, GroupNorm) and _group_width(old) == _group_width(new):
         allowed |= {"groups"}
     for field in fields(b):
         before, after = getattr(a, field.name), getattr(b, field.name)
@@ -193,6 +200,7 @@ def copies_of(source: IntArray) -> IntArray:
 
 
 def _is_unchanged(old: Node, new: Node, x: Sequence[Channels]) -> bool:
+    """Whether all that it reads and gives is as it was."""
     return all(each.is_same for each in x) and old.shape == new.shape
 
 

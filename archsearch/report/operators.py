@@ -15,10 +15,11 @@ from itertools import combinations
 from typing import Any, TypeAlias
 
 from ..graph import Recipe, Scope, Tracer, Value, trace
+from ..growth.channels import CannotGrow
+from ..growth.plan import lay
 from ..legality import IllegalArchitecture
 from ..loading import summary
 from ..merge import deployed
-from ..nets.resize import TRANSFORMATIONS, CannotGrow, grown_nodes, refusal
 from ..operator import Operator, Shape
 from ..operators.convolution import Convolution
 from ..poly import Monomial, Number, Poly
@@ -26,6 +27,9 @@ from ..spatial import CompositeConvolution
 from .table import LEFT, table
 
 Kind: TypeAlias = type[Operator] | type[CompositeConvolution]
+
+TRANSFORMATIONS = ("wider", "larger kernel", "fewer groups")
+"""What growth is asked of each."""
 
 CHANNELS = 64
 """Channels of the map on which a row is counted, where its formula does not hold for any number."""
@@ -318,38 +322,25 @@ def _layers(scope: Scope) -> list[Operator]:
 
 def _refusal(transformation: str, example: _Example, scope: Scope) -> str:
     """Why a transformation changes what it computes; empty where, in some setting, it does not."""
-    if issubclass(example.kind, CompositeConvolution):
-        reasons = _refusals_of_parts(transformation, example, scope)
-    else:
-        reasons = _refusals_of_settings(transformation, example)
-    found = list(reasons)
-    return "" if "" in found else found[0].removeprefix(f"{example.kind.__name__}: ")
-
-
-def _refusals_of_settings(transformation: str, example: _Example) -> Iterator[str]:
-    """For an operator as it is and, where it can have them, in groups."""
-    grouped = "groups" in example.kind.__dataclass_fields__
-    for settings in ({}, {"groups": 4}) if grouped else ({},):
-        try:
-            nodes = list(example.scope(settings=settings).nodes())
-        except IllegalArchitecture:
-            continue
-        yield refusal(transformation, nodes[-1].op, nodes[-1].x)
-
-
-def _refusals_of_parts(transformation: str, example: _Example, scope: Scope) -> Iterator[str]:
-    """For a convolution of several operators: of the first of them that stands in the way."""
-    changes = list(_larger(transformation, example))
-    for channels, settings in changes:
-        try:
-            grown_nodes(transformation, scope, example.scope(channels, settings=settings))
-        except IllegalArchitecture:
-            continue
-        except CannotGrow as error:
-            yield str(error).removeprefix("op.")
-            continue
-        yield ""
-    yield "none of its fields is for that" if not changes else "it has no such larger form"
+    composite = issubclass(example.kind, CompositeConvolution)
+    grouped = not composite and "groups" in example.kind.__dataclass_fields__
+    found: list[str] = []
+    for before in ({}, {"groups": 4}) if grouped else ({},):
+        changes = list(_larger(transformation, example))
+        if before and transformation == "fewer groups":
+            changes.append((CHANNELS, {"groups": 2}))
+        for channels, settings in changes:
+            try:
+                old = example.scope(settings=before)
+                new = example.scope(channels, settings={**before, **settings})
+                lay(old, new, {node.name: node.name for node in new.nodes()})
+            except IllegalArchitecture:
+                continue
+            except CannotGrow as error:
+                found.append(str(error).removeprefix("op: ").removeprefix("op."))
+            else:
+                return ""
+    return found[0] if found else "none of its fields is for that"
 
 
 def _larger(transformation: str, example: _Example) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -447,7 +438,7 @@ settings.
 C are input channels, N output channels (C where the formula has no N), k taps per dimension, D, H
 and W the sizes of the map. *Mergeable* means that less of it is left once deployed, alone or
 between two convolutions. *Preserved by* are the transformations after which it computes the same:
-*wider* repeats every channel, *larger kernel* puts zeros around the kernel, *fewer groups* puts
+*wider* doubles the channels, *larger kernel* puts zeros around the kernel, *fewer groups* puts
 zeros between channels that did not meet; `archsearch list operators NAME` says why one does not.
 """
 

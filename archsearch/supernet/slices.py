@@ -1,6 +1,6 @@
 """Pieces of tensors along labelled axes: views where the numbers lie so, else gathered.
 
-A piece holds the first channels and the central taps, as ``nets.resize`` cuts them.
+A piece holds the first channels and the central taps, of each axis.
 """
 
 from __future__ import annotations

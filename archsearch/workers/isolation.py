@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -59,6 +60,7 @@ class Slot:
         self._losses = 0
         self._row: Row = {}
         self._closed = False
+        self._at_work = threading.Lock()  # held while the server is spoken with
 
     def start(self) -> None:
         """Prepare the evaluation; raises ``UserError`` where that fails."""
@@ -66,6 +68,9 @@ class Slot:
             if self._closed:
                 raise ServerLost
             self._server = _Server(self._greeting)
+            if self._closed:  # meanwhile
+                self._lose()
+                raise ServerLost
 
     def run(self, task: Task, on_report: Callable[[Row], bool] | None = None) -> Outcome:
         """Evaluate a candidate; ``on_report`` gets its rows, and says whether it is to go on."""
@@ -79,11 +84,15 @@ class Slot:
         """Start a candidate, of which ``next`` tells."""
         self._task, self._reports, self._losses, self._row = task, reports, 0, {}
         self._began = time.time()
-        with contextlib.suppress(ServerLost, UserError):
+        with self._at_work, contextlib.suppress(ServerLost, UserError):
             self._submit()
 
     def next(self) -> Row | Outcome:
         """The candidate's next row, which it wants ``answer`` to, or what came of it."""
+        with self._at_work:
+            return self._next()
+
+    def _next(self) -> Row | Outcome:
         assert self._task is not None
         while True:
             try:
@@ -120,10 +129,14 @@ class Slot:
             self._tell({"cancel": True})
 
     def close(self) -> None:
-        """Kill the server and its candidate, from any thread; ``next`` then returns."""
+        """Kill the server and its candidate, from any thread; ``next`` then returns, and nothing
+        stays open to the server."""
         self._closed = True
         if self._server is not None:
             self._server.end()
+        if self._at_work.acquire(timeout=GRACE):
+            self._lose()
+            self._at_work.release()
 
     @property
     def worker(self) -> str:
