@@ -54,8 +54,9 @@ class Shipped:
             from ..training import loop  # noqa: F401
 
             torch.set_num_threads(self.threads)
-            # the first step of an optimiser imports torch's compiler: seconds for every fork
-            torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))]).step()
+            if judge.inherited is None:
+                # the first step of an optimiser imports torch's compiler: seconds for every fork
+                torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))]).step()
         if self.data is not None:
             for split in (self.data.train, self.data.validation):
                 split.images.batch(np.zeros(1, np.int64))
