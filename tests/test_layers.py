@@ -20,7 +20,7 @@ LAYERS = [
     "cost", "entropy", "models", "serialization", "merge",
     "solver",
     "space", "points", "tables", "candidates", "budget", "handmade",
-    "nets", "growth",
+    "nets", "growth", "imported",
     "data", "training", "proxies", "scores", "fitted",
     "objectives", "devices", "shown", "explorers", "loading", "inputs", "fit", "design",
     "trials", "members", "tabular", "proposals", "surrogate", "studies", "strategies",
@@ -46,7 +46,7 @@ HEAVY = {
 }
 """Packages that are imported inside the functions that need them."""
 
-TENSORS = ("nets", "growth", "training", "proxies", "supernet")
+TENSORS = ("nets", "growth", "imported", "training", "proxies", "supernet")
 """Packages that may import torch on load; nothing that the command line loads imports them."""
 
 
