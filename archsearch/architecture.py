@@ -120,6 +120,9 @@ class Architecture(Recipe):
 
 def head_with_classes(head: Block, classes: int) -> Block:
     """The head for another number of classes; raises ``IllegalArchitecture`` where it has none."""
+    if (own := getattr(head, "with_classes", None)) is not None:
+        changed_head: Block = own(classes)
+        return changed_head
     if "classes" not in {f.name for f in fields(head)}:
         raise IllegalArchitecture(f"the head {type(head).__name__} has no classes")
     changed: dict[str, Any] = {"classes": classes}

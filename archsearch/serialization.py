@@ -21,6 +21,7 @@ from typing import Any, Literal, TypeAlias, Union, cast, get_args, get_origin, g
 from . import blocks, convolutions, operators  # noqa: F401  (imported, their classes are known)
 from .architecture import MOST_BLOCKS, Architecture, Run, Stage
 from .block import Block
+from .blocks.layers import Layer
 from .errors import BadFile, suggestion
 from .operator import IllegalArchitecture, Operator
 from .spatial import CompositeConvolution
@@ -33,6 +34,9 @@ LARGEST = 2**24
 
 MOST_BYTES = 8 * 2**20
 """Files larger than this are refused unread; ``MOST_BLOCKS`` different blocks fit."""
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}")
+"""The only text that a file may hold; the class whose field it is says what else it may not be."""
 
 Hint: TypeAlias = Any
 """A resolved type hint: a class, a union, a tuple or a Literal."""
@@ -74,6 +78,8 @@ def _encode(hint: Hint, value: object, path: str) -> Any:
         if option is Fraction and isinstance(value, Fraction):
             return value.numerator if value.denominator == 1 else str(value)
         if option in (int, bool, NoneType) and type(value) is option:
+            return value
+        if option is str and isinstance(value, str) and _NAME.fullmatch(value):
             return value
         if _origin(option) is Literal and value in get_args(option):
             return value
@@ -184,6 +190,8 @@ def _decode(hint: Hint, value: Json, path: str) -> Any:
             return _finite(value, path)
         if option is Fraction and isinstance(value, str):
             return _ratio(value, path)
+        if option is str and isinstance(value, str) and _NAME.fullmatch(value):
+            return value
         if _origin(option) is Literal and isinstance(value, str) and value in get_args(option):
             return value
         if _origin(option) is tuple and isinstance(value, list):
@@ -284,8 +292,8 @@ def _origin(hint: Hint) -> Any:
 
 
 def _is_tagged(hint: Hint) -> bool:
-    """Whether an object says its class by "is"; Architecture and Run can be nothing else."""
-    return hint not in (Architecture, Run)
+    """Whether an object says its class by "is"; some can be nothing else."""
+    return hint not in (Architecture, Run, Layer)
 
 
 def _known(hint: Hint) -> dict[str, Hint]:
@@ -307,6 +315,7 @@ def _word(option: Hint) -> str:
         int: "an integer",
         float: "a number",
         Fraction: 'a ratio such as "5/12"',
+        str: "a name of letters, digits and underscores",
         Stage: "a list of runs of blocks",
         Operator: "an operator",
         CompositeConvolution: "a composite convolution",
@@ -316,7 +325,8 @@ def _word(option: Hint) -> str:
         return plain[option]
     if _origin(option) is tuple:
         item = get_args(option)[0]
-        return "a list of integers" if item is int else f"a list, each entry {_words(item)}"
+        plural = {int: "a list of integers", str: "a list of names"}
+        return plural.get(item) or f"a list, each entry {_words(item)}"
     if _origin(option) is Literal:
         return " or ".join(map(repr, get_args(option)))
     return f"a {getattr(option, '__name__', option)}"

@@ -8,12 +8,11 @@ import re
 import shlex
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from archsearch.cli.commands import COMMANDS, run
+from archsearch.cli.commands import COMMANDS, command_module, run
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "benchmarks/README.md", *ROOT.glob("docs/*.md")])
@@ -69,7 +68,7 @@ def test_commands_are_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> 
     words = shlex.split(line, comments=True)
     assert words[0] in COMMANDS
     seen = []
-    module = import_module(f"archsearch.cli.{words[0]}")
+    module = command_module(words[0])
     monkeypatch.setattr(module, "run", lambda args: seen.append(args) or 0)
     assert run(words) == 0
     assert len(seen) == 1

@@ -11,6 +11,7 @@ from ..operators.convolution import Convolution
 from ..operators.merge import Concat
 from ..operators.normalization import BatchNorm
 from ..operators.pooling import AvgPool
+from ..poly import Ratio, scale
 from ..spatial import Spatial
 
 
@@ -20,12 +21,12 @@ class DenseLayer(Block):
     ``growth_rate`` channels, put beside the input."""
 
     growth_rate: int = 32
-    expansion: int = 4
+    expansion: Ratio = 4
     conv: Spatial = Convolution(kernel_size=3)
 
     def expand(self, g: Tracer, x: Value) -> Value:
         y = g("act1", ReLU(), g("norm1", BatchNorm(), x))
-        y = g("conv1", Convolution(self.expansion * self.growth_rate), y)
+        y = g("conv1", Convolution(scale(self.growth_rate, self.expansion)), y)
         y = g("act2", ReLU(), g("norm2", BatchNorm(), y))
         y = g("conv2", self.conv.with_(out_channels=self.growth_rate), y)
         return g("concat", Concat(), x, y)

@@ -18,7 +18,10 @@ COMMANDS = {
     "evaluate": "judge a trained network on data",
     "search": "try candidates side by side, and keep the best: evolution, samplers, Ray",
     "supernet": "train one network that holds the weights of a whole space",
-    "resume": "go on with a training, a supernet or a search that was cut off",
+    "import": "read a PyTorch network of your own, with its weights",
+    "transform": "make a trained network larger without changing what it computes",
+    "grow": "train a network on while it grows, step by step, up to a budget",
+    "resume": "go on with a training, a supernet, a growth or a search that was cut off",
     "show": "show a network, stage by stage",
     "cost": "show what a network costs, by stage, block or layer",
     "compare": "put networks side by side",
@@ -28,6 +31,9 @@ COMMANDS = {
     "list": "list spaces, objectives, operators, blocks or published models",
 }
 """Command to what it does; each is a module of this package of the same name."""
+
+KEYWORDS = {"import": "import_network"}
+"""The modules of commands that no module can be named after."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -56,7 +62,7 @@ def run(argv: Sequence[str]) -> int:
     name = next((word for word in words if not word.startswith("-")), None)
     if name is not None and words[0] == name and name not in COMMANDS:
         raise UserError(f"no command is named {name[:40]!r}; {suggestion(name, COMMANDS)}")
-    module = _module(name) if name in COMMANDS else None
+    module = command_module(name) if name in COMMANDS else None
     parser, chosen = _parser(name, module, words[1:])
     try:
         args, unknown = parser.parse_known_args(words, argparse.Namespace(argv=list(argv)))
@@ -71,8 +77,9 @@ def run(argv: Sequence[str]) -> int:
     return status
 
 
-def _module(name: str) -> ModuleType:
-    return import_module(f".{name}", __package__)
+def command_module(name: str) -> ModuleType:
+    """The module of a command."""
+    return import_module(f".{KEYWORDS.get(name, name)}", __package__)
 
 
 def _parser(

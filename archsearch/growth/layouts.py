@@ -13,6 +13,7 @@ from ..graph import Node, Scope
 from ..operators.linear import Flatten
 from ..operators.merge import Concat, Split
 from ..operators.normalization import GroupNorm
+from ..poly import Number
 from .channels import BoolArray, CannotGrow, Channels, Cut, Layout, even_cuts
 from .inserted import Roles
 from .rules import groups_of
@@ -91,8 +92,8 @@ class Layouts:
             for value in inputs:
                 self._same(value, node.name)
 
-    def _size(self, value: str, old: int, grown: int) -> None:
-        own = self._find(value)
+    def _size(self, value: str, old: Number, grown: Number) -> None:
+        own, old, grown = self._find(value), int(old), int(grown)
         known = self._sizes.setdefault(own, (old, grown))
         if known != (old, grown):
             raise CannotGrow(
@@ -112,7 +113,7 @@ class Layouts:
             offset = (0, 0)
             for value, theirs in zip(node.inputs, before.x, strict=True):
                 self._within.append(_Within(value.name, node.name, offset))
-                offset = offset[0] + theirs.channels, offset[1] + value.shape.channels
+                offset = offset[0] + int(theirs.channels), offset[1] + int(value.shape.channels)
         elif isinstance(op, Flatten):
             self._within.append(_Within(first, node.name, (0, 0), node.x[0].positions))
         elif op.channels == "joint":

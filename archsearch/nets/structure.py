@@ -21,9 +21,23 @@ INPUT = "x"
 """How the layers of a part call its input."""
 
 
-RESERVED = {INPUT, "apply", "children", "eval", "float", "forward", "half", "modules", "parameters",
-            "state_dict", "to", "train", "training", "type", "zero_grad"}  # fmt: skip
-"""Names that a layer of a PyTorch module cannot have without breaking it."""
+RESERVED = {
+    INPUT,
+    "T_destination", "Tensor", "add_module", "apply", "bfloat16", "buffers",
+    "call_super_init", "children", "compile", "cpu", "cuda", "double", "dump_patches",
+    "eval", "extra_repr", "float", "forward", "get_buffer", "get_extra_state",
+    "get_parameter", "get_submodule", "half", "ipu", "load_state_dict", "modules", "mtia",
+    "named_buffers", "named_children", "named_modules", "named_parameters", "nn",
+    "parameters", "pre_logits", "register_backward_hook", "register_buffer",
+    "register_forward_hook", "register_forward_pre_hook", "register_full_backward_hook",
+    "register_full_backward_pre_hook", "register_load_state_dict_post_hook",
+    "register_load_state_dict_pre_hook", "register_module", "register_parameter",
+    "register_state_dict_post_hook", "register_state_dict_pre_hook", "requires_grad_",
+    "self", "set_extra_state", "set_submodule", "share_memory", "state_dict", "to",
+    "to_empty", "torch", "train", "training", "type", "xpu", "zero_grad",
+}  # fmt: skip
+"""Names that a layer of a PyTorch module cannot have without breaking it: those of every module,
+and those that its forward() uses otherwise."""
 
 
 class Argument(NamedTuple):

@@ -48,7 +48,8 @@ class Multiply(Operator):
     input_conditioned = True
 
     def shape(self, x: Shape, y: Shape) -> Shape:
-        gate = Shape(y.channels, x.size) if y.positions == 1 else y
+        is_gate = y.positions == 1 and y.dimensions == x.dimensions
+        gate = Shape(y.channels, x.size) if is_gate else y
         return _same(x, gate)
 
     def weights(self, x: Shape, y: Shape) -> dict[str, Weight]:
