@@ -48,7 +48,7 @@ Array = npt.NDArray[np.float64]
 SLOW = dict.fromkeys(("tpe", "gp", "nsga3", "cmaes", "qmc"), 20)
 """Strategies that take seconds for hundreds of candidates, and how many runs they get at most."""
 
-SINGLE = ("cmaes",)
+SINGLE = ("cmaes", "eas")
 """Strategies that take a single goal."""
 
 POINTS = (50, 100, 200)

@@ -17,8 +17,9 @@ import gc
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -27,18 +28,19 @@ from typing import Any
 import numpy as np
 import torch
 from measure import MEBIBYTE, cpu_seconds, print_table
+from members import RECIPE as MEMBER
+from torch import nn
 
 from archsearch import Machines, find_space, read_supernet, search, train_supernet
 from archsearch.architecture import Architecture
 from archsearch.budget import parse_budgets
 from archsearch.cost import cost
 from archsearch.data.dataset import Arrays, Data, Split
-from archsearch.members import Members
 from archsearch.members.within import SpaceMembers
 from archsearch.nets.build import build
 from archsearch.report.supernet_text import summary_lines
-from archsearch.search.product import fine_tune, inherited_product
 from archsearch.search.ranking import rank_supernet
+from archsearch.serialization import key
 from archsearch.space import Point
 from archsearch.supernet.layout import Layout
 from archsearch.supernet.rules import Step
@@ -62,29 +64,29 @@ class Case:
 
     name: str
     input: tuple[int, int, int]
-    budgets: str = ""
+    budgets: Sequence[str] = ()
 
     @property
     def title(self) -> str:
-        within = f", {self.budgets}" if self.budgets else ""
+        within = f", {', '.join(self.budgets)}" if self.budgets else ""
         return f"`{self.name}`, {'x'.join(map(str, self.input))}{within}"
 
     def members(self) -> SpaceMembers:
         space = find_space(self.name).with_input(self.input).with_classes(CLASSES)
-        return SpaceMembers(space, parse_budgets(self.budgets) if self.budgets else ())
+        return SpaceMembers(space, parse_budgets(self.budgets))
 
 
 CASES = (
     Case("tiny", (1, 28, 28)),
-    Case("tiny", (3, 32, 32), "20k-params"),
-    Case("small", (1, 28, 28), "20k-params"),
+    Case("tiny", (3, 32, 32), ("20k-params",)),
+    Case("small", (1, 28, 28), ("20k-params",)),
     Case("mobile", (1, 28, 28)),
 )
 
 
 # -- steps -----------------------------------------------------------------------------------------
-class EndOfStep(Exception):
-    """Ends a training after a step; the next call goes on from there."""
+class EndOfSteps(Exception):
+    """Ends a training after some steps; the next call goes on from there."""
 
 
 def keep_memory() -> None:
@@ -103,18 +105,22 @@ def clock(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def one_step(training: Training) -> float:
-    """Seconds of the next step of a training."""
+def steps(training: Training, count: int, before: Callable[[], None] = lambda: None) -> list[float]:
+    """Seconds of steps in the middle of an epoch: one goes before them, after which ``before`` is
+    called, so that what is done once an epoch is not in them."""
+    ends: list[float] = []
 
-    def stop(training: Training) -> None:
-        raise EndOfStep
+    def look(training: Training) -> None:
+        if not ends:
+            before()
+        ends.append(clock(training.place.device))
+        if len(ends) > count:
+            raise EndOfSteps
 
-    device = training.place.device
-    start = clock(device)
     try:
-        training.run(on_step=stop)
-    except EndOfStep:
-        return clock(device) - start
+        training.run(on_step=look)
+    except EndOfSteps:
+        return [float(seconds) for seconds in np.diff(ends)]
     raise RuntimeError(f"training ended: {training.state} {training.reason}")
 
 
@@ -154,22 +160,22 @@ class Pair:
 
 
 def pairs(case: Case, recipe: Recipe, count: int, turns: int, place: Place) -> Iterator[Pair]:
-    """Members in turns; ``turns`` steps of each, the first of which is not counted but for the
-    supernet, where it makes the modules."""
+    """Members in turns, two steps at a time; an epoch holds all of them."""
     members, rule = case.members(), Asked()
-    data = noise(case.input, recipe.batch_size * 4)
-    recipe = replace(recipe, epochs=count * (turns + 1))
+    data = noise(case.input, recipe.batch_size * (count * (3 * turns + 2) + 2))
+    recipe = replace(recipe, epochs=1)
     supernet = Supernet(Layout(members.space))
     shared = SupernetTraining(supernet, data, recipe, 0, place, members=members, rule=rule)
+    rule.point = shared.largest
     for point in members.draw(random.Random(0), count):
         architecture = members.space.build(point)
-        rule.point = point
+        (first,) = steps(shared, 1, partial(setattr, rule, "point", point))
+        found = Pair(architecture, first, [], [])
         alone = Training(build(architecture), data, recipe, 0, place)
-        one_step(alone)
-        found = Pair(architecture, one_step(shared), [], [])
+        steps(alone, 1)
         for _ in range(turns):
-            found.again.append(one_step(shared))
-            found.alone.append(one_step(alone))
+            found.again += steps(shared, 2)
+            found.alone += steps(alone, 2)
         yield found
 
 
@@ -243,7 +249,7 @@ def memory_rows(cases: Sequence[Case], recipe: Recipe, place: Place) -> Iterator
         rule.point = largest
         alone = Training(build(members.space.build(largest)), data, recipe, 0, place)
         for training in (shared, alone):
-            one_step(training)
+            steps(training, 1)
         ours, theirs = held(shared), held(alone)
         yield [
             case.title,
@@ -265,10 +271,10 @@ def _most_params(members: SpaceMembers, training: SupernetTraining) -> Point:
 
 # -- scoring ---------------------------------------------------------------------------------------
 def scoring_rows(
-    cases: Sequence[Case], source: str, recipe: Recipe, count: int, place: Place
+    cases: Sequence[Case], source: Source, recipe: Recipe, count: int, place: Place
 ) -> Iterator[list[str]]:
     """Seconds to score members (recalibration and validation), and to train them by themselves."""
-    data = Source(source).open()
+    data = source.open()
     for case in cases:
         members = replace(case, input=data.shape).members()
         scorer = Scorer(Supernet(Layout(members.space)), data, device=place.device)
@@ -281,9 +287,7 @@ def scoring_rows(
         unwatched = replace(data, validation=data.validation.select(np.arange(0)))
         for architecture in own:
             alone = Training(build(architecture), unwatched, recipe, 0, place)
-            one_step(alone)
-            some = [one_step(alone) for _ in range(4)]
-            training += median(some) * alone.steps / count
+            training += median(steps(alone, 4)) * alone.steps / count
         yield [
             replace(case, input=data.shape).title,
             f"{scoring:.2f}",
@@ -295,78 +299,123 @@ def scoring_rows(
 # -- ranking ---------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Compared:
-    """What ranking and search are measured on: the supernet's training, and that of a member."""
+    """What ranking and search are measured on: how the supernet is trained, and how members are."""
 
     space: str
-    budgets: str
-    data: str
+    budgets: Sequence[str]
+    source: Source
     rule: str
+    supernet_recipe: Recipe
     recipe: Recipe
-    epochs: int
-    members: int
-    trials: int
-    finetuned: int
     output: Path
 
     def supernet(self, seed: int) -> Path:
         """The folder of a supernet trained now."""
         trained = train_supernet(
-            self.space, self.data, self.recipe, rule=self.rule, budgets=self.budgets, seed=seed,
-            output=self.output, name=f"supernet-{seed}",
+            self.space, self.source, self.supernet_recipe, rule=self.rule, budgets=self.budgets,
+            seed=seed, output=self.output, name=f"supernet-{seed}",
         )  # fmt: skip
         return trained.folder
 
+    def trained(self, net: nn.Module, data: Data, seed: int) -> tuple[float, Training]:
+        """The accuracy, of 1, on the validation pictures after a training of a member from the
+        weights that it has, in which it is not judged on its way."""
+        unwatched = replace(data, validation=data.validation.select(np.arange(0)))
+        training = Training(net, unwatched, self.recipe, seed)
+        training.run()
+        return _accuracy(training, data, data.validation), training
 
-def ranking_lines(compared: Compared, ledgers: Sequence[str]) -> list[str]:
+
+def ranking_lines(compared: Compared, ledgers: Sequence[str], members: int) -> list[str]:
     """What ``archsearch supernet report`` says of a supernet trained now."""
     given: dict[str, Any] = {"ledgers": ledgers} if ledgers else {
-        "members": compared.members, "epochs": compared.epochs, "machines": HERE
+        "members": members, "epochs": compared.recipe.epochs, "machines": HERE
     }  # fmt: skip
     ranking = rank_supernet(compared.supernet(0), **given).ranking
     return [] if ranking is None else list(summary_lines(ranking))
 
 
 # -- what is found ---------------------------------------------------------------------------------
-def found_row(compared: Compared, seed: int) -> tuple[float, float, list[str]]:
-    """Test accuracies, of 1, of what a supernet and what chance finds, and both in words."""
+@dataclass(frozen=True)
+class Found:
+    """What one way of searching found: the accuracy, of 1, on test pictures that chose nothing."""
+
+    seconds: float
+    params: int
+    accuracy: float
+    trained: int
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.0f} | {100 * self.accuracy:.2f} | {self.params:,}"
+
+
+def by_supernet(compared: Compared, seed: int, trials: int, tuned: int) -> Found:
+    """Of the members with the best inherited accuracy, each trained further, the one that is then
+    best on the validation pictures."""
     start = cpu_seconds()
-    folder = compared.supernet(seed)
+    supernet = read_supernet(compared.supernet(seed))
     searched = search(
-        supernet=folder, budgets=compared.budgets, trials=compared.trials, strategy="evolution",
+        supernet=supernet.folder, budgets=compared.budgets, trials=trials, strategy="evolution",
         machines=HERE, seed=seed, output=compared.output, name=f"found-{seed}",
     )  # fmt: skip
-    assert searched.best is not None
-    best = searched.members.space.build(searched.best.point)
-    product = inherited_product(read_supernet(folder), best)
-    tuned = fine_tune(
-        read_supernet(folder), product, compared.finetuned, seeds=(seed,),
-        output=compared.output, name=f"tuned-{seed}",
-    )  # fmt: skip
+    data = supernet.source.open()
+    scorer = Scorer(supernet.supernet, data)
+    best: dict[str, tuple[float, Architecture]] = {}
+    for trial in searched.trials:
+        architecture = searched.members.space.build(trial.point)
+        best[key(architecture)] = trial.values[0], architecture
+    chosen = [own for _, own in sorted(best.values(), key=lambda own: -own[0])[:tuned]]
+    ends = [compared.trained(scorer.network(own), data, seed) for own in chosen]
     spent = cpu_seconds() - start
-    ours = float(tuned.outcomes[0].test["accuracy"])
-    theirs, trained = by_chance(compared, searched.members, seed, spent)
-    return ours, theirs, [
-        str(seed), f"{spent:.0f}", f"{100 * ours:.2f}", f"{100 * theirs:.2f}", str(trained)
-    ]  # fmt: skip
+    return _found(ends, data, spent)
 
 
-def by_chance(compared: Compared, members: Members, seed: int, seconds: float) -> tuple[float, int]:
-    """The test accuracy of the random member best on validation, and how many were trained: as many
-    as so many CPU seconds allow, and at least one."""
-    data, rng = Source(compared.data).open(), random.Random(seed)
-    unwatched = replace(data, validation=data.validation.select(np.arange(0)))
-    recipe = replace(compared.recipe, epochs=compared.epochs)
-    best, count, start = (-1.0, 0.0), 0, cpu_seconds()
-    while count == 0 or cpu_seconds() - start < seconds * (1 + 0.5 / count):
+def by_chance(compared: Compared, seed: int, seconds: float) -> Found:
+    """Of random members, each trained from fresh weights, the one best on the validation pictures;
+    as many as come closest to so many CPU seconds, and at least one."""
+    data = compared.source.open()
+    members = Case(compared.space, data.shape, compared.budgets).members()
+    start, rng, spent = cpu_seconds(), random.Random(seed), 0.0
+    ends: list[tuple[float, Training]] = []
+    while not ends or spent * (1 + 0.5 / len(ends)) < seconds:
         (point,) = members.draw(rng, 1)
-        torch.manual_seed(seed + count)
-        training = Training(build(members.space.build(point)), unwatched, recipe, seed + count)
-        training.run()
-        splits = (data.validation, data.test)
-        own = [training.predict(Feed(split, training.place.device)) for split in splits]
-        validated, tested = (judge(*answers, data.classes).accuracy for answers in own)
-        best, count = max(best, (validated, tested)), count + 1
-    return best[1], count
+        torch.manual_seed(seed + len(ends))
+        net = build(members.space.build(point))
+        ends.append(compared.trained(net, data, seed + len(ends)))
+        spent = cpu_seconds() - start
+    return _found(ends, data, spent)
+
+
+def _found(ends: Sequence[tuple[float, Training]], data: Data, seconds: float) -> Found:
+    _, best = max(ends, key=lambda end: end[0])
+    params = sum(parameter.numel() for parameter in best.net.parameters())
+    return Found(seconds, params, _accuracy(best, data, data.test), len(ends))
+
+
+def _accuracy(training: Training, data: Data, split: Split) -> float:
+    """Of 1, on the pictures of a split."""
+    answers = training.predict(Feed(split, training.place.device))
+    return float(judge(*answers, data.classes).accuracy)
+
+
+def print_found(compared: Compared, seeds: int, trials: int, tuned: int) -> None:
+    """A row for every seed as soon as it is there, and at last the mean."""
+    title = f"`{compared.space}`, {', '.join(compared.budgets)}, {compared.source.text}"
+    print(f"\nFound in {title}: the supernet against random search of equal CPU seconds\n")
+    print("| seed | CPU s | test accuracy, % | parameters | CPU s | test accuracy, % |"
+          " parameters | trained | better by |")  # fmt: skip
+    print("|---|" + 8 * "---:|", flush=True)
+    better = []
+    for seed in range(seeds):
+        ours = by_supernet(compared, seed, trials, tuned)
+        theirs = by_chance(compared, seed, ours.seconds)
+        better.append(100 * (ours.accuracy - theirs.accuracy))
+        both = " | ".join(
+            f"{own.seconds:.0f} | {100 * own.accuracy:.2f} | {own.params:,}"
+            for own in (ours, theirs)
+        )
+        print(f"| {seed} | {both} | {theirs.trained} | {better[-1]:+.2f} |", flush=True)
+    print(f"\nMean of {seeds} seeds: better by {np.mean(better):+.2f} percent points", flush=True)
 
 
 def main() -> None:
@@ -375,22 +424,25 @@ def main() -> None:
     parser.add_argument("--spaces", default="tiny,small,mobile")
     parser.add_argument("--data", default="digits", help="as for archsearch train; for scoring")
     parser.add_argument("--members", type=int, default=8, help="for steps and scoring")
-    parser.add_argument("--turns", type=int, default=5, help="steps of each member, each way")
+    parser.add_argument(
+        "--turns", type=int, default=5, help="of two steps of each member, each way"
+    )
     parser.add_argument("--draws", type=int, default=1_000, help="members to ask for")
     parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument(
-        "--epochs", type=int, default=6, help="of a training that ranks as well as the supernet"
-    )
+    parser.add_argument("--epochs", type=int, default=6, help="of a member's training")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--rule", default="uniform")
     parser.add_argument("--space", default="tiny", help="for ranking and found")
-    parser.add_argument("--budget", default="20k-params", help="for ranking and found")
-    parser.add_argument("--supernet-epochs", type=int, default=20)
+    parser.add_argument(
+        "--budget", action="append", default=[], help="of that space; then scoring too"
+    )
+    parser.add_argument("--limit-train", type=int, help="training pictures that are used")
+    parser.add_argument("--supernet-epochs", type=int, default=12)
     parser.add_argument("--ranked", type=int, default=40, help="members trained for the ranking")
     parser.add_argument("--ledger", action="append", default=[], help="or a table that has them")
-    parser.add_argument("--trials", type=int, default=500, help="of the search that finds")
-    parser.add_argument("--finetuned", type=int, default=6, help="epochs of what is found")
+    parser.add_argument("--trials", type=int, default=200, help="of the search that finds")
+    parser.add_argument("--tuned", type=int, default=3, help="of its members, trained further")
     parser.add_argument("--seeds", type=int, default=3)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -401,7 +453,7 @@ def main() -> None:
     asked = args.only.split(",")
     if "steps" in asked:
         print_table(
-            f"Steps of {args.members} members, {args.turns} each way, batches of {args.batch_size}",
+            f"{2 * args.turns} steps of {args.members} members, batches of {args.batch_size}",
             ["space", "parameters", "alone, ms", "in the supernet, ms", "ratio", "of members",
              "ratio of minima", "ratio, blocks not seen before"],
             list(step_rows(cases, recipe, args.members, args.turns, place)),
@@ -418,33 +470,28 @@ def main() -> None:
             ["space", "shared", "largest member", "supernet, MiB", "member, MiB", "ratio"],
             list(memory_rows(cases, recipe, place)),
         )
+    source = Source(args.data, limit=args.limit_train)
     if "scoring" in asked:
+        own = [Case(args.space, (0, 0, 0), args.budget)] if args.budget else cases
         print_table(
             f"CPU seconds for a member, {args.data}: scored, and trained for {args.epochs} epochs",
             ["space", "scored", "trained", "ratio"],
-            list(scoring_rows(
-                cases, args.data, replace(recipe, epochs=args.epochs), args.members, place
-            )),
-        )  # fmt: skip
+            list(
+                scoring_rows(own, source, replace(recipe, epochs=args.epochs), args.members, place)
+            ),
+        )
     if not {"ranking", "found"} & set(asked):
         return
     with TemporaryDirectory() as output:
         compared = Compared(
-            args.space, args.budget, args.data, args.rule,
-            replace(recipe, epochs=args.supernet_epochs), args.epochs, args.ranked, args.trials,
-            args.finetuned, Path(output),
+            args.space, args.budget, source, args.rule,
+            replace(MEMBER, epochs=args.supernet_epochs, ema=0.0),
+            replace(MEMBER, epochs=args.epochs), Path(output),
         )  # fmt: skip
         if "ranking" in asked:
-            print("", *ranking_lines(compared, args.ledger), sep="\n")
+            print("", *ranking_lines(compared, args.ledger, args.ranked), sep="\n")
         if "found" in asked:
-            rows = [found_row(replace(compared, output=Path(output, "found")), seed)
-                    for seed in range(args.seeds)]  # fmt: skip
-            means = [f"{100 * np.mean([row[i] for row in rows]):.2f}" for i in (0, 1)]
-            print_table(
-                f"Found in `{args.space}`, {args.budget}, on {args.data}: test accuracy, %",
-                ["seed", "CPU s each way", "supernet", "random search", "members it trained"],
-                [*(row[2] for row in rows), ["mean", "", *means, ""]],
-            )
+            print_found(compared, args.seeds, args.trials, args.tuned)
 
 
 if __name__ == "__main__":

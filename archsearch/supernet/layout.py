@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from itertools import pairwise
 from math import prod
 from typing import NamedTuple
@@ -94,8 +95,14 @@ def placed_blocks(architecture: Architecture) -> list[Placed]:
         for i, block in enumerate(blocks):
             own = f"{name}.{i}" if isinstance(part, Stage) else name
             found.append(Placed(own, block, x))
-            x = trace(block, x).output.shape
+            x = _end(block, x)
     return found
+
+
+@lru_cache(maxsize=4096)
+def _end(block: Block, x: Shape) -> Shape:
+    """The shape of what a block gives: members of a space have their blocks in common."""
+    return trace(block, x).output.shape
 
 
 class Layout:

@@ -105,7 +105,7 @@ class Batch:
         training, targets = self.training, self.targets[part]
         subnet = training.supernet.subnet(self.members.space.build(point))
         with autocast(training.place.device, training.numbers):
-            logits = subnet(self.x[part])
+            logits = subnet(subnet.laid_out(self.x[part]))
         logits = logits.float()
         if hints is None:
             loss = training._cross_entropy(logits, targets)
@@ -123,7 +123,7 @@ class Batch:
         training = self.training
         subnet = training.supernet.subnet(self.members.space.build(point))
         with autocast(training.place.device, training.numbers):
-            logits = subnet(self.x)
+            logits = subnet(subnet.laid_out(self.x))
         return float(training._cross_entropy(logits.float(), self.targets))
 
     def told(self) -> tuple[Tensor, Tensor]:

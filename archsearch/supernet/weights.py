@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
@@ -22,7 +23,9 @@ from ..architecture import Architecture
 from ..graph import Scope, trace
 from ..nets.build import build, build_recipe
 from ..operator import Weight
+from ..training.devices import layout
 from .layout import Layout, Piece, Placed, placed_blocks
+from .shortcuts import Shortcuts, merged, overwriting, shortcuts
 from .slices import gathered, is_gathered, sliced, transformed, with_taps
 
 KEPT = 4096
@@ -59,10 +62,12 @@ class Derived:
 
 @dataclass
 class View:
-    """A block of a subnet: its module, what it learns, and those of its weights that are no views
-    of that."""
+    """A block of a subnet: its module, how the maps in it may lie in memory, what can be left out
+    where nothing is learnt, what it learns, and those of its weights that are no views of that."""
 
     module: nn.Module
+    maps: torch.memory_format
+    shortcuts: Shortcuts
     leaves: list[Leaf] = field(default_factory=list)
     derived: list[Derived] = field(default_factory=list)
 
@@ -73,9 +78,15 @@ class Subnet(nn.Module):
     It is good until the supernet is asked for the next one: they share modules.
     """
 
-    def __init__(self, architecture: Architecture, views: Mapping[str, View]) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        views: Mapping[str, View],
+        maps: torch.memory_format | None = None,
+    ) -> None:
+        """``maps``: how its maps had best lie in memory; None is as pictures do for all."""
         super().__init__()
-        self.architecture = architecture
+        self.architecture, self.maps = architecture, maps
         self._views = list(views.values())
         stages: dict[str, list[nn.Module]] = {}
         for name, view in views.items():
@@ -92,6 +103,10 @@ class Subnet(nn.Module):
             x = self.stem(x)
         return cast("Tensor", self.head(self.stages(x)))
 
+    def laid_out(self, x: Tensor) -> Tensor:
+        """A batch in the order in memory in which the member learns fastest without harm."""
+        return x if self.maps is None or x.dim() != 4 else x.to(memory_format=self.maps)
+
     def in_mode(self, training: bool) -> Subnet:
         """The same in training mode, or not; without a look at layers whose blocks are in it."""
         if any(view.module.training != training for view in self._views):
@@ -104,6 +119,15 @@ class Subnet(nn.Module):
         """What the subnet learns."""
         for view in self._views:
             yield from view.leaves
+
+    def overwriting(self) -> AbstractContextManager[None]:
+        """Inside, where nothing must be learnt, activations write where they read."""
+        return overwriting(view.shortcuts for view in self._views)
+
+    def merged(self) -> AbstractContextManager[None]:
+        """Inside, in evaluation mode and where nothing must be learnt, convolutions do what the
+        batch norms behind them would."""
+        return merged(view.shortcuts for view in self._views)
 
     def hand_on(self) -> None:
         """Pass gradients of weights that are no views on to what they were made of."""
@@ -131,8 +155,10 @@ class Supernet(nn.Module):
         self.shared: Mapping[str, nn.Parameter] = dict(self.named_parameters())
 
     def memory_format(self, device: torch.device) -> torch.memory_format:
-        """How maps lie in memory: as in any network, channels last where that is safe for all of
-        its members (``training.devices.layout``)."""
+        """How the tensors, and pictures for them, lie in memory: as those of any network, channels
+        last where that is safe for all members (``training.devices.layout``). Where it is not,
+        each member lays out its batches (``Subnet.laid_out``); maps follow these, and kernels are
+        put in order on their way, which takes no time worth mention."""
         unsafe = device.type == "cpu" and self.layout.strides_pointwise
         return torch.contiguous_format if unsafe else torch.channels_last
 
@@ -149,7 +175,18 @@ class Supernet(nn.Module):
         for view in views.values():
             for derived in view.derived:
                 derived.refresh()
-        return Subnet(architecture, views).in_mode(self.training)
+        return Subnet(architecture, views, self._maps(views)).in_mode(self.training)
+
+    def _maps(self, views: Mapping[str, View]) -> torch.memory_format | None:
+        """How the maps of a member lie, where members differ in that."""
+        if self.memory_format(self._like.device) == torch.channels_last:
+            return None
+        safe = all(view.maps == torch.channels_last for view in views.values())
+        return torch.channels_last if safe else torch.contiguous_format
+
+    @property
+    def _like(self) -> Tensor:
+        return next(iter(self.shared.values()))
 
     def _made_views(self, architecture: Architecture, placed: Sequence[Placed]) -> dict[str, View]:
         """The blocks of a member, of which some are not kept yet. Where layers use the weights of
@@ -172,11 +209,11 @@ class Supernet(nn.Module):
 
     # -- one block of a member -----------------------------------------------------------------
     def _made(self, placed: Placed, scope: Scope, module: nn.Module) -> View:
-        view = View(module)
+        view = View(module, layout(self._like.device, module), shortcuts(scope, module))
         for piece in self.layout.pieces(placed, scope):
             layer, name = _layer(module, piece)
             layer.register_parameter(name, self._weight(piece, view))
-        _fill_buffers(module, placed, next(self.parameters()))
+        _fill_buffers(module, placed, self._like)
         return view
 
     def _weight(self, piece: Piece, view: View) -> nn.Parameter:
