@@ -8,8 +8,8 @@ largest as it was when the first phase ended, and pupils learn from labels too; 
 learning from the labels beside its pupils, of which there are as many in all phases, and no
 network is kept twice. They open depths and expansions in two halves each, restart the learning
 rate in every phase, and sort channels by importance before the last (``supernet.order``); here the
-phases are shares of one training. Where a member with the largest's other choices is not legal or exceeds a budget, the
-nearest one that does not takes its place.
+phases are shares of one training. Where a member with the largest's other choices is not legal or
+exceeds a budget, the nearest one that does not takes its place.
 """
 
 from __future__ import annotations
