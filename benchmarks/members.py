@@ -12,6 +12,11 @@ outside the space); what is in it is not done again.
 
 trains the members again and keeps what they are worth after every epoch, in
 ``results/tiny_cifar10_curves.csv``: how many epochs tell how good a network will be.
+
+    python benchmarks/members.py --cifar10 cifar10:DIR --again
+
+trains each member with every seed, which tells how far one training can be trusted; they are in
+``results/tiny_cifar10_members.csv``, a ledger for ``archsearch supernet report``.
 """
 
 from __future__ import annotations
@@ -44,6 +49,7 @@ if TYPE_CHECKING:
 SPACE = find_space("tiny")
 LEDGER = Path(__file__).parent / "results" / "tiny_cifar10.csv"
 CURVES = LEDGER.with_name("tiny_cifar10_curves.csv")
+AGAIN = LEDGER.with_name("tiny_cifar10_members.csv")
 
 MEMBERS = 40
 """Random members for the rank correlation, each trained once."""
@@ -227,20 +233,57 @@ def write_curves(source: str) -> None:
         if key(network) not in done:
             rows += curve(Task("member", network, 0), source)
             _write(CURVES, ("key", "epoch", "accuracy"), rows)
-    columns = [
-        {row["key"]: float(row["accuracy"]) for row in rows if int(row["epoch"]) == epoch}
-        for epoch in range(1, EPOCHS + 1)
-    ]
-    last = np.array(list(columns[-1].values()))
-    better = last >= np.median(last)
+    again = {(row["key"], row["seed"]): float(row["accuracy"]) for row in _read(AGAIN)}
+    names = list(dict.fromkeys(row["key"] for row in rows))
+    own = np.array([again[name, "0"] for name in names])
+    others = np.mean([[again[name, str(seed)] for name in names] for seed in SEEDS[1:]], axis=0)
     table = []
-    for epoch, own in enumerate(columns[:-1], 1):
-        values = np.array([own[name] for name in columns[-1]])
-        taus = kendalltau(values, last), kendalltau(values[better], last[better])
-        table.append([str(epoch), *(f"{tau.statistic:.2f}" for tau in taus)])
+    for epoch in range(1, EPOCHS + 1):
+        now = {row["key"]: float(row["accuracy"]) for row in rows if int(row["epoch"]) == epoch}
+        values = np.array([now[name] for name in names])
+        taus = [
+            kendalltau(values[chosen], truth[chosen]).statistic
+            for truth in (others, own)
+            for chosen in (slice(None), truth >= np.median(truth))
+        ]
+        table.append([str(epoch), *(f"{tau:.2f}" for tau in taus)])
     print_table(
-        f"What {MEMBERS} members are worth early on, against the end ({EPOCHS} epochs)",
-        ["epochs", "Kendall", "Kendall, better half"],
+        f"What {MEMBERS} members are worth early on, against their ends ({EPOCHS} epochs)",
+        ["epochs", "other seeds", "better half", "the same training", "better half"],
+        table,
+    )
+
+
+def write_again(source: str) -> None:
+    """Train the members with every seed with which they were not yet, and say how one training of
+    each ranks them as another does, and as the mean of the others does."""
+    from scipy.stats import kendalltau
+
+    networks = drawn(0, MEMBERS, member)
+    rows = _read(AGAIN) or [row for row in _read(LEDGER) if row["group"] == "member"]
+    done = {(row["key"], row["seed"]) for row in rows}
+    for seed in SEEDS:
+        for network in networks:
+            if (key(network), str(seed)) not in done:
+                rows.append(trained(Task("member", network, seed), source))
+                _write(AGAIN, (*MEASURED, *CHOICES), rows)
+    found = {(row["key"], int(row["seed"])): float(row["accuracy"]) for row in rows}
+    values = np.array([[found[key(n), seed] for n in networks] for seed in SEEDS])
+    table = []
+    for i, own in enumerate(values):
+        others = np.delete(values, i, axis=0)
+        taus = [
+            [
+                kendalltau(own[chosen], truth[chosen]).statistic
+                for truth in (*others, others.mean(0))
+            ]
+            for chosen in (slice(None), own >= np.median(own))
+        ]
+        table.append([str(SEEDS[i]), *(f"{np.mean(t[:-1]):.2f}" for t in taus),
+                      *(f"{t[-1]:.2f}" for t in taus)])  # fmt: skip
+    print_table(
+        f"What one training of {MEMBERS} members tells of others of the same",
+        ["seed", "Kendall", "better half", "with the others' mean", "better half"],
         table,
     )
 
@@ -326,8 +369,12 @@ def main() -> None:
     parser.add_argument("--cifar10", default="cifar10:data/cifar10", help="as for archsearch train")
     parser.add_argument("--ledger", type=Path, default=LEDGER)
     parser.add_argument("--only-tables", action="store_true", help="train nothing")
+    parser.add_argument("--again", action="store_true", help="train members with every seed")
     parser.add_argument("--curves", action="store_true", help="what members are worth early on")
     args = parser.parse_args()
+    if args.again:
+        write_again(args.cifar10)
+        return
     if args.curves:
         write_curves(args.cifar10)
         return
