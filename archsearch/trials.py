@@ -60,6 +60,7 @@ class Trial:
 
     ``number`` counts candidates in the order they were asked for, from 0. ``key`` is equal for
     equal networks. ``values`` are those of the goals, in their order; none of a failed trial.
+    ``parent`` is the number of the trial whose weights it grew from (None: it began anew).
     """
 
     number: int
@@ -72,6 +73,7 @@ class Trial:
     seconds: float = 0.0
     worker: str = ""
     seed: int = 0
+    parent: int | None = None
 
 
 class History:

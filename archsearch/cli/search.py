@@ -40,6 +40,14 @@ def arguments(parser: Parser) -> None:
     add_option(
         parser, "--epochs", whole, metavar="N", help="of each training (default: the objective's)"
     )
+    parser.add_argument(
+        "--grow", action="store_true",
+        help="candidates begin with the weights of the best one so far that they can grow from",
+    )  # fmt: skip
+    add_option(
+        parser, "--grown-epochs", whole, metavar="N",
+        help="of the training of a candidate that grew (default: as of the others)",
+    )  # fmt: skip
     add_option(parser, "--limit-train", whole, metavar="N", help="train on so many pictures only")
     add_network_options(parser)
     add_option(
@@ -48,8 +56,8 @@ def arguments(parser: Parser) -> None:
     add_option(parser, "--trials", whole, 100, metavar="N", help="candidates to try (default: 100)")
     parser.add_argument(
         "--strategy", default="auto", metavar="NAME",
-        help="surrogate, evolution, nsga2, local, random, or a sampler of Optuna: tpe, gp, nsga3, "
-        "cmaes, qmc (default: by what an evaluation costs)",
+        help="surrogate, evolution, nsga2, local, eas, random, or a sampler of Optuna: tpe, gp, "
+        "nsga3, cmaes, qmc (default: by what an evaluation costs)",
     )  # fmt: skip
     parser.add_argument(
         "--start", default="design", metavar="RUN",
@@ -76,8 +84,9 @@ def arguments(parser: Parser) -> None:
         parser, "--memory-limit", memory, metavar="4G", help="of one candidate (a share of all)"
     )
     parser.add_argument(
-        "--scheduler", default="asha", metavar="NAME",
-        help="asha: stop weak trainings early; none: train all to their end (default: asha)",
+        "--scheduler", metavar="NAME",
+        help="asha: stop weak trainings early; none: train all to their end (default: asha, or "
+        "none with --grow)",
     )  # fmt: skip
     parser.add_argument("--device", metavar="NAME", help="cpu or cuda (a GPU if workers have one)")
     add_option(parser, "--seed", partial(whole, least=0), 0, metavar="N", help="(default: 0)")
@@ -130,6 +139,8 @@ def run(args: Namespace) -> int:
         seconds_per_trial=args.time_limit,
         memory_per_trial=args.memory_limit,
         scheduler=args.scheduler,
+        grow=args.grow,
+        grown_epochs=args.grown_epochs,
         start=None if args.start == "none" else args.start,
         compare=() if args.compare == ["none"] else args.compare,
         table=args.table,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,14 @@ from ..data.dataset import Data
 from ..space import SearchSpace
 from . import Report
 from .asked import EPOCH, Asked
+from .grown import Growing
 from .inherited import Inherited, Score
-from .learning import learn
+from .learning import WithNetwork, learn
 from .values import value_of, with_combinations
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ..training.recipe import Recipe
 
 COUNTED = ("params", "macs")
@@ -27,7 +30,8 @@ COUNTED = ("params", "macs")
 @dataclass(frozen=True, eq=False)
 class Judge:
     """Evaluates candidates of a space: ``recipe`` says how they are trained on the ``data``, or
-    ``inherited`` has their weights; without either they are not judged on data."""
+    ``inherited`` has their weights; without either they are not judged on data. With ``growing``
+    those that are trained begin with the weights of their parents, where they have any."""
 
     asked: Asked
     space: SearchSpace
@@ -35,6 +39,7 @@ class Judge:
     recipe: Recipe | None = None
     device: str | None = None
     inherited: Inherited | None = None
+    growing: Growing | None = None
 
     def __call__(
         self, architecture: Architecture, seed: int, report: Report
@@ -56,12 +61,30 @@ class Judge:
             return told(self.score(architecture))
         if self.recipe is None or self.data is None:
             return told({})
-        last = self.recipe.epochs
+        recipe, begin, end = self._grown(architecture, seed, self.recipe)
 
         def on_epoch(epoch: int, learnt: Mapping[str, float]) -> bool:
-            return report({**told(learnt), EPOCH: epoch}) or epoch == last
+            return report({**told(learnt), EPOCH: epoch}) or epoch == recipe.epochs
 
-        return told(learn(architecture, seed, self.data, self.recipe, self.device, on_epoch))
+        learnt = learn(architecture, seed, self.data, recipe, self.device, on_epoch, begin, end)
+        return told(learnt)
+
+    def _grown(
+        self, architecture: Architecture, seed: int, recipe: Recipe
+    ) -> tuple[Recipe, WithNetwork, WithNetwork]:
+        """How a candidate is trained, and what is done with its network before and after."""
+        growing = self.growing
+        if growing is None:
+            return recipe, lambda net: None, lambda net: None
+        parent = growing.parent_of(architecture)
+
+        def begin(net: nn.Module) -> None:
+            if parent is not None:
+                growing.start(net, architecture, parent, seed)
+
+        if parent is not None and growing.epochs is not None:
+            recipe = replace(recipe, epochs=growing.epochs)
+        return recipe, begin, lambda net: growing.keep(net, architecture)
 
     def prepare(self) -> None:
         """Do now what all candidates share, unless that is on a GPU."""

@@ -23,6 +23,7 @@ from ..trials import Goal
 from . import Evaluation
 from .asked import Asked, Kind, asked_for
 from .batches import Batch, Batches
+from .grown import Growing
 from .inherited import inherited
 from .judge import Judge
 from .shipping import shipped
@@ -85,6 +86,22 @@ class Plan:
         if self.epochs is None:
             return None
         return next((goal for goal in self.goals if self.asked.learns(goal.name)), None)
+
+    @property
+    def growing(self) -> Growing | None:
+        """Where candidates find the weights they grow from; None where each begins anew."""
+        return self.judge.growing
+
+    def grown(self, growing: Growing) -> Plan:
+        """The same, but candidates begin with weights grown from others'. Raises ``UserError``
+        where none is trained."""
+        if self.epochs is None:
+            raise UserError(
+                "--grow: candidates grow from what others have learnt, and by"
+                f" {', '.join(self.asked.goals)} none is trained; leave it out, or add an objective"
+                " that trains, such as accuracy"
+            )
+        return replace(self, judge=replace(self.judge, growing=growing))
 
     @cached_property
     def evaluation(self) -> Evaluation:

@@ -43,6 +43,7 @@ def record_of(trial: Trial, members: Members, header: Header) -> Record:
         trial.worker,
         trial.seed,
         datetime.now(UTC).isoformat(timespec="milliseconds"),
+        trial.parent,
     )
 
 
@@ -75,6 +76,7 @@ def trials_of(records: Iterable[Record], members: Members, header: Header) -> It
             record.seconds,
             record.worker,
             record.seed,
+            record.parent,
         )
 
 

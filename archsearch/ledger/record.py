@@ -56,7 +56,8 @@ class Header:
 class Record(NamedTuple):
     """One evaluation. ``choices`` are texts in the order of the header's names, None for a choice
     that the candidate does not have; ``values`` are those of the goals, none of a failed one.
-    ``time`` is when it was recorded, ISO 8601; the rest is as in ``Trial``."""
+    ``time`` is when it was recorded, ISO 8601; the rest is as in ``Trial``. A ``parent`` is written
+    only where there is one."""
 
     number: int
     key: str
@@ -69,6 +70,7 @@ class Record(NamedTuple):
     worker: str
     seed: int
     time: str
+    parent: int | None = None
 
 
 class _Line(Struct, gc=False):
@@ -85,6 +87,7 @@ class _Line(Struct, gc=False):
     worker: str
     seed: int
     time: str
+    parent: int | None = None
 
 
 START = b'{"number":'
@@ -142,7 +145,10 @@ def write_record(record: Record, header: Header) -> bytes:
                 f"evaluation {record.number}: {name} is {value}, which is no result; record it as"
                 " failed"
             )
-    line = line_of({**record._asdict(), "choices": _joined(record.choices)})
+    plain = record._asdict() | {"choices": _joined(record.choices)}
+    if record.parent is None:
+        del plain["parent"]
+    line = line_of(plain)
     if read_record(line, header) is None:
         raise TypeError(f"no record of such a search: {record}")
     return line
@@ -186,6 +192,7 @@ def read_record(line: bytes, header: Header) -> Record | None:
         own.worker,
         own.seed,
         own.time,
+        own.parent,
     )
 
 

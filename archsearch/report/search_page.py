@@ -9,6 +9,8 @@ from types import MappingProxyType
 from typing import Any
 
 from ..trials import Goal, Trial
+from .genealogy import STYLE as GENEALOGY_STYLE
+from .genealogy import genealogy
 from .html import card_row, document, printable, section, table, terms, wide
 from .importance import Importances, importances
 from .numbers import cost_label, exact
@@ -81,12 +83,13 @@ def search_page(
         _front(cloud, references, shown, named, folder),
         _best(cloud, shown, named),
         _references(cloud, references),
+        genealogy(cloud),
         _progress(cloud),
         _choices(cloud),
         _failures(cloud.tally),
         section("How it was made", terms(_origin(record))),
     ]
-    return document(title, sections, STYLE + networks_style(shown))
+    return document(title, sections, STYLE + GENEALOGY_STYLE + networks_style(shown))
 
 
 # -- what comes first --------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from ..members import Members
 from ..space import Point
 from ..strategies import Strategy
 from ..trials import History, Outcome, State, Task, Trial
+from .lineage import Lineage
 
 if TYPE_CHECKING:
     from ..evaluation.plan import Plan
@@ -50,7 +51,8 @@ class Search:
     ``append`` writes trials into the ledger. ``limit`` is how many candidates are tried
     altogether, ``batch`` how many at once where that takes no worker. ``starts`` are tried first.
     ``references`` (number below zero to architecture JSON) are evaluated before everything else and
-    are no trials: ``judged`` holds what came of them.
+    are no trials: ``judged`` holds what came of them. With a ``lineage`` candidates grow from
+    others.
     """
 
     members: Members
@@ -64,6 +66,7 @@ class Search:
     starts: Sequence[Point] = ()
     references: Mapping[int, str] = field(default_factory=dict)
     judged: dict[int, Outcome] = field(default_factory=dict)
+    lineage: Lineage | None = None
     on_judged: Callable[[dict[int, Outcome]], None] = lambda judged: None
     started: float = field(default_factory=time.perf_counter)
     exhausted: bool = False
@@ -101,6 +104,8 @@ class Search:
             self.append(trials, True)
         for trial in trials:
             self.history.tell(trial)
+        if self.lineage is not None and trials:
+            self.lineage.tidy(self.history)
         for outcome in outcomes:
             self._out.discard(outcome.number)
             if outcome.number < 0:
@@ -150,9 +155,12 @@ class Search:
     def _task(self, point: Point) -> Task:
         from ..serialization import to_json
 
-        number = self.history.ask(point, self.members.key(point))
+        key, architecture = self.members.key(point), self.members.space.build(point)
+        number = self.history.ask(point, key)
         self._out.add(number)
-        return Task(number, to_json(self.members.space.build(point)), self.seed)
+        if self.lineage is not None:
+            self.lineage.hand_out(number, key, architecture, self.history)
+        return Task(number, to_json(architecture), self.seed)
 
     def _trial(self, outcome: Outcome) -> Trial:
         point = self.history.pending[outcome.number]
@@ -167,6 +175,7 @@ class Search:
             outcome.seconds,
             outcome.worker,
             self.seed,
+            None if self.lineage is None else self.lineage.parents.get(outcome.number),
         )
 
     def _check_hope(self) -> None:

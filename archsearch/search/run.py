@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..budget import parse_budgets
 from ..errors import BadFile, UserError
+from ..evaluation.grown import Growing
+from ..evaluation.table import TablePlan
 from ..files import write_atomically
 from ..inputs import own_files, place_of
 from ..interrupts import Interrupt, interrupts
@@ -27,10 +29,12 @@ from ..ledger import (
 )
 from ..members import Members
 from ..runs import create_run, default_name, locked
+from ..serialization import from_json, key
 from ..supernet.files import read_supernet
 from ..trials import Goal, History, Outcome, Trial
 from . import supernets
 from .keeper import Keeper, read_references
+from .lineage import Lineage
 from .loop import LEAST_BATCH, Search, Watch, drive, drive_here
 from .machines import Machines, workers_for
 from .problem import Problem, problem_of
@@ -43,6 +47,9 @@ if TYPE_CHECKING:
     from ..training.job import Source
 
 SCHEDULERS = ("asha", "none")
+
+WEIGHTS = "weights"
+"""The folder of a run in which candidates find what they grow from."""
 
 COMPARED = ("resnet",)
 """What a search is held against where nobody says."""
@@ -86,7 +93,9 @@ def search(
     device: str | None = None,
     seconds_per_trial: float | None = None,
     memory_per_trial: int | None = None,
-    scheduler: str = "asha",
+    scheduler: str | None = None,
+    grow: bool = False,
+    grown_epochs: int | None = None,
     start: str | Path | None = "design",
     compare: Sequence[str] | None = None,
     table: str | Path | None = None,
@@ -105,6 +114,11 @@ def search(
     tell is told of the weights that a network inherits from it; beside the ``budgets`` those hold
     that it was trained within, but for costs that have a budget here (``note`` gets a line about
     looser ones).
+    With ``grow`` a candidate begins with the weights of the best one so far that it can be grown
+    from, and is trained for ``grown_epochs`` (None: as long as the others); workers on other
+    machines then need the run's folder under the same path. ``scheduler`` (default: "asha", or
+    "none" for candidates that grow, as those that begin anew would be stopped beside them) says
+    which trainings are stopped early.
     ``start`` is "design" (what the mathematical program finds within the budgets is tried first),
     the run of an earlier search, whose trials this one then knows, or None. ``compare`` names
     networks that are evaluated beside the search's own: those made by hand ("resnet" where none is
@@ -114,13 +128,16 @@ def search(
     """
     if trials < 1:
         raise UserError(f"--trials {trials}: give 1 or more")
+    if grown_epochs is not None and not grow:
+        raise UserError(f"--grown-epochs {grown_epochs}: nothing grows; give --grow too")
+    scheduler = scheduler or ("none" if grow else "asha")
     if scheduler not in SCHEDULERS:
         raise UserError(f"--scheduler {scheduler[:40]}: unknown; use {' or '.join(SCHEDULERS)}")
     limits, trained = parse_budgets(budgets), None
     if supernet is not None:
         _check_alone(
             supernet, space=space, data=data, epochs=epochs, input=input, classes=classes,
-            kernel_sizes=kernel_sizes, compare=compare, table=table,
+            kernel_sizes=kernel_sizes, compare=compare, table=table, grow=grow,
         )  # fmt: skip
         trained = read_supernet(supernet)
         space, data, compare = place_of(trained.folder, trained.setup.space), trained.source, ()
@@ -149,9 +166,13 @@ def search(
         seconds_per_trial=seconds_per_trial,
         memory_per_trial=memory_per_trial,
         scheduler=scheduler,
+        grow=grow,
+        grown_epochs=grown_epochs,
     )
     problem = problem_of(setup, dict(zip(kept, given, strict=False)).__getitem__, trained)
     find_strategy(setup, problem)
+    if grow:
+        _growing(problem, Path(output), setup)  # refused before there is a run
     setup, trials_before = _begun(setup, problem, start, COMPARED if compare is None else compare)
     header = header_of(setup, problem)
     earlier = b"".join(_lines(trials_before, problem, header))
@@ -249,6 +270,8 @@ def _run(
         record, known = read_record(folder)
         if setup != known:
             write_atomically(folder / RECORD, as_json(record | {"setup": setup.as_dict()}))
+        if setup.grow:
+            problem = _growing(problem, folder, setup)
         members = problem.members
         history = History(header.goals, trials_of(contents.records, members, contents.header))
         names = {name: -1 - i for i, (name, _) in enumerate(setup.references)}
@@ -269,6 +292,7 @@ def _run(
                 references={names[name]: text for name, text in setup.references},
                 judged=read_references(folder, names),
                 on_judged=keeper.write_references,
+                lineage=_lineage(problem, setup),
             )
             try:
                 _drive(found, folder, setup, machines, interrupt, keeper)
@@ -291,6 +315,24 @@ def _run(
             references={name: judged[n] for name, n in names.items() if n in judged},
             inherit=setup.supernet is not None,
         )
+
+
+def _growing(problem: Problem, folder: Path, setup: Setup) -> Problem:
+    """The problem whose candidates grow, by what the run's folder keeps for that; raises
+    ``UserError``."""
+    if setup.table is not None:
+        raise UserError(f"--grow: {setup.table} tells what was measured, nothing is trained")
+    growing = Growing(folder.absolute() / WEIGHTS, setup.grown_epochs)
+    assert not isinstance(problem.plan, TablePlan)
+    return replace(problem, plan=problem.plan.grown(growing))
+
+
+def _lineage(problem: Problem, setup: Setup) -> Lineage | None:
+    plan = problem.plan
+    if isinstance(plan, TablePlan) or plan.growing is None or plan.watched is None:
+        return None
+    anew = frozenset(key(from_json(text)) for _, text in setup.references)
+    return Lineage(plan.growing, problem.members, plan.goals.index(plan.watched), anew)
 
 
 def _drive(

@@ -22,6 +22,10 @@ LIBRARIES = ("torch", "ray", "optuna", "numpy")
 """What a result may depend on."""
 
 
+KINDS = {"seed": int, "trials": int, "inherited": int, "strategy": str, "grow": bool}
+"""What fields that others rely on must be."""
+
+
 @dataclass(frozen=True)
 class Setup:
     """Everything a search depends on but the machines it runs on.
@@ -32,7 +36,8 @@ class Setup:
     weights candidates inherit (``supernets.kept``). ``starts`` are candidates that are tried first
     and ``references`` networks that are evaluated beside them, none of the search's own
     (architectures by their JSON). ``inherited`` is how many trials came with the ledger of an
-    earlier search.
+    earlier search. With ``grow`` candidates begin with the weights of those that they can be grown
+    from, and are trained for ``grown_epochs`` (None: as the others).
     """
 
     objectives: tuple[str, ...]
@@ -56,6 +61,8 @@ class Setup:
     starts: tuple[Mapping[str, str], ...] = ()
     references: tuple[tuple[str, str], ...] = ()
     inherited: int = 0
+    grow: bool = False
+    grown_epochs: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
@@ -65,10 +72,17 @@ class Setup:
     def from_dict(cls, plain: Mapping[str, Any]) -> Setup:
         """The setup whose ``as_dict`` this was; raises ``KeyError``, ``TypeError``,
         ``ValueError``."""
-        plain = {"supernet": None, **plain}  # searches that began before there were any
+        # searches that began before there was any of it
+        plain = {"supernet": None, "grow": False, "grown_epochs": None, **plain}
         own = {f.name: _tuples(plain[f.name]) for f in fields(cls)}
         setup = cls(**own)
-        for name, kind in (("seed", int), ("trials", int), ("inherited", int), ("strategy", str)):
+        for name, kind in (
+            ("seed", int),
+            ("trials", int),
+            ("inherited", int),
+            ("strategy", str),
+            ("grow", bool),
+        ):
             if type(getattr(setup, name)) is not kind:
                 raise ValueError(f"{name} is {getattr(setup, name)!r}")
         if not setup.objectives or not all(isinstance(name, str) for name in setup.objectives):

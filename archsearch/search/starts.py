@@ -65,7 +65,8 @@ def inherited(folder: Path, members: Members, goals: Sequence[Goal]) -> list[Tri
         names = ", ".join(name for name, _ in theirs)
         raise UserError(f"--from {folder}: it searched for {names}, not for the same as this one")
     trials = [t for t in _known(ledger, members) if t.point in members]
-    return [replace(trial, number=number) for number, trial in enumerate(trials)]
+    numbers: dict[int | None, int] = {trial.number: i for i, trial in enumerate(trials)}
+    return [replace(t, number=i, parent=numbers.get(t.parent)) for i, t in enumerate(trials)]
 
 
 def _known(ledger: Contents, members: Members) -> Iterator[Trial]:

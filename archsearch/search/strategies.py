@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from ..errors import UserError, suggestion
 from ..strategies import Strategy
 from ..strategies.cmaes import CMAES
+from ..strategies.eas import EAS
 from ..strategies.evolution import Evolution
 from ..strategies.local import LocalSearch
 from ..strategies.nsga2 import NSGA2
@@ -21,6 +22,7 @@ STRATEGIES: Mapping[str, Callable[[int], Strategy]] = {
     "evolution": lambda seed: Evolution(seed=seed),
     "nsga2": lambda seed: NSGA2(seed=seed),
     "local": lambda seed: LocalSearch(seed=seed),
+    "eas": lambda seed: EAS(seed=seed),
     "random": lambda seed: RandomSearch(seed=seed),
     "tpe": lambda seed: Optuna("tpe", seed=seed),
     "gp": lambda seed: Optuna("gp", seed=seed),
