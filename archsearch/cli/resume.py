@@ -1,4 +1,5 @@
-"""``archsearch resume RUN``: go on with what was cut off: a training, a supernet or a search."""
+"""``archsearch resume RUN``: go on with what was cut off: a training, a supernet, a growth or a
+search."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from ..errors import UserError
-from . import search, supernet, train
+from . import grow, search, supernet, train
 from .commands import Parser
 from .options import add_option, whole
 
@@ -36,15 +37,17 @@ def run(args: Namespace) -> int:
         return _training(args, folder)
     if (folder / SUPERNET).is_file():
         return _supernet(args, folder)
+    if (folder / GROWTH).is_file():
+        return _growth(args, folder)
     raise UserError(
-        f"{folder}: nothing to go on with (it has no {TRAINING}, {SUPERNET} or {SEARCH})"
+        f"{folder}: nothing to go on with (it has no {TRAINING}, {SUPERNET}, {GROWTH} or {SEARCH})"
     )
 
 
-SEARCH, TRAINING, SUPERNET = "search.json", "train.json", "supernet.json"
-"""What tells the folder of a search, of a training and of a supernet."""
+SEARCH, TRAINING, SUPERNET, GROWTH = "search.json", "train.json", "supernet.json", "growth.json"
+"""What tells the folder of a search, of a training, of a supernet and of a growth."""
 
-TRAININGS = (TRAINING, SUPERNET)
+TRAININGS = (TRAINING, SUPERNET, GROWTH)
 
 
 def _search(args: Namespace, folder: Path) -> int:
@@ -71,3 +74,10 @@ def _supernet(args: Namespace, folder: Path) -> int:
 
     found = resume_supernet(folder, device=args.device, **train.talk(args.quiet))
     return supernet.end(found, args.quiet)
+
+
+def _growth(args: Namespace, folder: Path) -> int:
+    from ..train.grown import resume_growth
+
+    found = resume_growth(folder, device=args.device, **grow.talk(args.quiet))
+    return train.end(found, args.quiet)

@@ -33,7 +33,7 @@ from .record import (
     read_record,
 )
 from .saved import CHECKPOINT_SECONDS, OnEpoch, told
-from .seed import START, TEACHER, WEIGHTS, seed_folder, train_seed
+from .seed import GENEALOGY, START, STATE, TEACHER, WEIGHTS, seed_folder, train_seed
 
 if TYPE_CHECKING:
     from ..data.dataset import Data
@@ -76,7 +76,8 @@ def train(
     """Train ``architecture`` once per seed, and judge it on validation and test pictures.
 
     ``teacher`` and ``weights`` are weights files (or runs that hold one) to be taught by and to
-    start from; where the latter tells other classes apart, its classifier is left out. With
+    start from; where the latter tells other classes apart, its classifier is left out, and where it
+    is a run that was transformed or grown, what its optimiser knows comes along. With
     ``devices`` above 1 as many GPUs share every batch (or processes, on the CPU). The run's folder
     is there from the start, and ``resume`` goes on from it. Raises ``UserError`` for what cannot
     be used; a training that diverges, or is interrupted, is a result.
@@ -101,7 +102,7 @@ def train(
     if teacher is not None:
         files[TEACHER] = _teacher_file(teacher, data)
     if weights is not None:
-        files[START] = _start_file(weights, architecture)
+        files |= _start_files(weights, architecture)
     folder = create_run(output, files, name, default_name(data.name, key(architecture)[:8]))
     on_start(folder)
     return _train(folder, job, data, on_epoch)
@@ -183,14 +184,19 @@ def _keep_best(folder: Path, job: Job, outcomes: Sequence[Outcome]) -> None:
 
 
 # -- weights from elsewhere --------------------------------------------------------------------
-def _start_file(given: str | Path, architecture: Architecture) -> bytes:
-    """A weights file, once it is sure that it fits the network."""
+def _start_files(given: str | Path, architecture: Architecture) -> dict[str, bytes]:
+    """A weights file, once it is sure that it fits the network; of one that was made larger, also
+    what an optimiser knows of it."""
     from ..nets.build import build
     from ..training.initial import start_from
+    from .start import checkpoint_beside, state_file
 
     path = weights_path(given)
     start_from(build(architecture), path, architecture)
-    return path.read_bytes()
+    found = {START: path.read_bytes()}
+    if (path.parent / GENEALOGY).is_file() and checkpoint_beside(path, architecture):
+        found[STATE] = state_file(path, architecture)
+    return found
 
 
 def _teacher_file(given: str | Path, data: Data) -> bytes:

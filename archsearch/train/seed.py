@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 WEIGHTS = "weights.safetensors"
 TEACHER = "teacher.safetensors"
 START = "start.safetensors"
+GENEALOGY = "growth.json"
+"""Who came from whom by which transformation."""
+STATE = "state.safetensors"
+"""What a training takes over from that of a smaller network, beside its weights (``start``)."""
 
 
 def train_seed(
@@ -37,11 +41,17 @@ def train_seed(
 def _lead(training: Training, own: Path, job: Job, on_epoch: OnEpoch | None) -> None:
     """Train in the process that judges and writes."""
     run_saved(training, own, job.architecture, job.checkpoint_seconds, on_epoch)
-    judged = {}
+    conclude(training, own, job.architecture)
+
+
+def conclude(training: Training, own: Path, architecture: Architecture) -> None:
+    """Leave in the folder ``own`` what a training came to: its weights and judgements, where it is
+    finished, and its outcome."""
+    judgements = {}
     if training.state == FINISHED:
-        write_atomically(own / WEIGHTS, _weights_file(training, job.architecture))
-        judged = {split: _judged(training, split) for split in ("validation", "test")}
-    write_outcome(training, own, judged)
+        write_atomically(own / WEIGHTS, _weights_file(training, architecture))
+        judgements = {split: judged(training, split) for split in ("validation", "test")}
+    write_outcome(training, own, judgements)
 
 
 def _prepared(place: Place, folder: Path, job: Job, data: Data, seed: int) -> Training:
@@ -51,6 +61,7 @@ def _prepared(place: Place, folder: Path, job: Job, data: Data, seed: int) -> Tr
     from ..nets.build import build
     from ..training.initial import load_teacher, start_from
     from ..training.loop import Training
+    from .start import take_over
 
     torch.manual_seed(seed)
     net, teacher = build(job.architecture), None
@@ -59,11 +70,14 @@ def _prepared(place: Place, folder: Path, job: Job, data: Data, seed: int) -> Tr
     if (folder / TEACHER).exists():
         teacher = load_teacher(folder / TEACHER, (data.mean, data.deviation))
     training = Training(net, data, job.recipe, seed, place, teacher)
+    if (folder / STATE).exists():
+        take_over(training, folder)
     take_up(training, seed_folder(folder, job, seed), job.architecture)
     return training
 
 
-def _judged(training: Training, split: str) -> dict[str, Any] | None:
+def judged(training: Training, split: str) -> dict[str, Any] | None:
+    """How good the network is on a split, as JSON data; None where that is empty."""
     from ..training.feed import Feed
     from ..training.metrics import judge
 

@@ -58,7 +58,8 @@ class Training:
     """A training as it stands: ``step`` says how many steps are done, ``history`` the epochs.
 
     ``data`` must not change between a checkpoint and what goes on from it. With several processes
-    every one holds a ``Training`` of its own, of the same seed.
+    every one holds a ``Training`` of its own, of the same seed. ``until`` is a step before the end
+    at which ``run`` returns: the state is then that of a training that was stopped.
     """
 
     net: nn.Module
@@ -72,6 +73,7 @@ class Training:
     history: list[Row] = field(default_factory=list)
     state: str = STOPPED
     reason: str = ""
+    until: int | None = None
 
     def __post_init__(self) -> None:
         self.recipe.check_parts(self.place.processes)
@@ -134,9 +136,10 @@ class Training:
         they raise, and ``KeyboardInterrupt``, ends the training between two steps.
         """
         self.state = STOPPED
-        while self.step < self.steps and self.state != DIVERGED:
+        end = self.steps if self.until is None else min(self.until, self.steps)
+        while self.step < end and self.state != DIVERGED:
             self._epoch(on_epoch, on_step)
-        if self.state != DIVERGED:
+        if self.state != DIVERGED and self.step >= self.steps:
             self.state = FINISHED
         return self.state
 
@@ -307,10 +310,10 @@ class Training:
         step = int(facts["step"])
         if not 0 <= step <= self.steps:
             raise ValueError(f"step {step} of {self.steps}")
-        self.net.load_state_dict(_below("model.", tensors))
+        self.net.load_state_dict(below("model.", tensors))
         if self.average is not None:
-            self.average.net.load_state_dict(_below("average.", tensors))
-        restore_optimiser(self.net, self.optimiser, _below("optimiser.", tensors))
+            self.average.net.load_state_dict(below("average.", tensors))
+        restore_optimiser(self.net, self.optimiser, below("optimiser.", tensors))
         if facts["scaler"]:
             self.scaler.load_state_dict(facts["scaler"])
         self.step, self.seconds = step, float(facts["seconds"])
@@ -332,7 +335,8 @@ def _finite(net: nn.Module) -> bool:
     return all(bool(parameter.isfinite().all()) for parameter in net.parameters())
 
 
-def _below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def below(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin with ``prefix``, without it."""
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
 
 

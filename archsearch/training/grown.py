@@ -1,0 +1,42 @@
+"""A training taken over by a larger network: weights, their mean, and what the optimiser knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor
+
+from ..growth.carry import grown_moments, grown_state
+from ..growth.plan import Growth
+from .loop import below
+
+MOMENTS: Mapping[str, int] = {"exp_avg": 1, "exp_avg_sq": 2, "momentum_buffer": 1, "step": 0}
+"""What the optimisers of a recipe remember of a weight, and the power of the gradient in it."""
+
+MODEL, AVERAGE, OPTIMISER = "model.", "average.", "optimiser."
+"""What the names of a training's tensors begin with."""
+
+
+def grown_tensors(
+    growths: Sequence[Growth], tensors: Mapping[str, Tensor], seed: int = 0
+) -> dict[str, Tensor]:
+    """The tensors of a training (``Training.tensors``) as they are after these growths.
+
+    The mean of the weights is grown with the same draws as the weights, so that it is their mean
+    still. Raises ``UserError`` for tensors of another network.
+    """
+    found = dict(tensors)
+    for growth in growths:
+        grown: dict[str, Tensor] = {}
+        for prefix in (MODEL, AVERAGE):
+            state = below(prefix, found)
+            if state:
+                grown |= _above(prefix, grown_state(growth, state, seed))
+        moments = below(OPTIMISER, found)
+        grown |= _above(OPTIMISER, grown_moments(growth, moments, MOMENTS))
+        found = grown
+    return found
+
+
+def _above(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
