@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, cast
 from .data.fits import check_fits
 from .errors import BadFile, UserError
 from .train import weights_path
+from .train.grown import read_genealogy
 from .train.record import RECORD, read_record
+from .train.seed import GENEALOGY
 
 if TYPE_CHECKING:
     from .data.dataset import Data, Split
@@ -81,6 +83,10 @@ def _source(path: Path, source: str | Source | None) -> Source:
                 return Source.from_dict(read_record(folder)["data"])
             except (KeyError, TypeError, ValueError) as error:
                 raise BadFile(f"{folder / RECORD}: {type(error).__name__} {error}") from None
+    if (path.parent / GENEALOGY).is_file():
+        said = read_genealogy(path.parent)
+        if "data" in said:  # grown on them; a transformed network has seen none itself
+            return Source.from_dict(said["data"])
     raise UserError(f"{path}: which data? give --data, such as --data digits")
 
 

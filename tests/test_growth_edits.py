@@ -407,3 +407,12 @@ def test_changes_are_told_part_by_part() -> None:
         "stage2: depth 1 to 2, width 16 to 24",
     ]
     assert changes(RESNET, RESNET) == []
+
+
+def test_no_kernel_is_suggested_that_only_sees_padding() -> None:
+    """A map of 2 x 2 is seen by a kernel of 3; the ring of a kernel of 5 would learn nothing."""
+    block = ConvNormAct(8, 2, conv=Convolution(kernel_size=3))
+    small = Architecture(None, (Stage.of(block),), Classifier(4), (3, 2, 2))
+    large = replace(small, input=(3, 8, 8))
+    assert EDITS["kernel"].suggestions(small, "stage1") == []
+    assert [str(amount) for amount in EDITS["kernel"].suggestions(large, "stage1")] == ["+2"]

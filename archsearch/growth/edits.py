@@ -17,6 +17,7 @@ from typing import Any, Literal
 from ..architecture import Architecture
 from ..errors import UserError, suggestion
 from ..legality import IllegalArchitecture
+from ..operators.convolution import Convolution
 from ..poly import Ratio
 from .changes import conv_changed, deepened, expanded, squeezed, widened
 from .channels import CannotGrow
@@ -106,15 +107,29 @@ class Edit:
         return found
 
     def suggestions(self, architecture: Architecture, part: str) -> list[Amount]:
-        """The amounts worth trying on a part: those that give a network."""
+        """The amounts worth trying on a part: those that give a network, and no kernel with more
+        taps that only ever see padding."""
         found = []
+        blind = blind_taps(architecture)
         for amount in map(self.parse, self.tried):
             try:
-                self.apply(architecture, part, amount)
+                larger = self.apply(architecture, part, amount)
             except CannotGrow:
                 continue
-            found.append(amount)
+            if self.name != "kernel" or blind_taps(larger) <= blind:
+                found.append(amount)
         return found
+
+
+def blind_taps(architecture: Architecture) -> int:
+    """How many rings of taps of the network's convolutions never see their map."""
+    rings = 0
+    for node in architecture.trace().nodes():
+        if isinstance(node.op, Convolution):
+            x = node.x[0]
+            settings = zip(node.op.kernel(x), node.op.dilations(x), x.size, strict=True)
+            rings += sum(max(0, int(k // 2) - (n - 1) // d) for k, d, n in settings)
+    return rings
 
 
 EDITS: Mapping[str, Edit] = {

@@ -44,6 +44,7 @@ class Layouts:
         self._cuts: dict[str, set[Cut]] = {}
         self._copies: set[str] = set()
         self._within: list[_Within] = []
+        self._maps: dict[str, Channels] = {}
         for node in after.nodes():
             if node.name in partners:
                 self._tie(node, old[partners[node.name]])
@@ -68,13 +69,17 @@ class Layouts:
         """The map of what a layer with filters gives, or of an input. Raises ``CannotGrow`` where
         there is none."""
         own = self._find(value)
+        if own in self._maps:
+            return self._maps[own]
         old, grown = self._sizes[own]
         cuts = frozenset(self._cuts.get(own, ()))
         try:
             is_copied = own in self._copies
-            return Layout(old, grown, cuts, is_copied, self._unused.get(own)).channels()
+            layout = Layout(old, grown, cuts, is_copied, self._unused.get(own))
+            self._maps[own] = layout.channels()
         except CannotGrow as error:
             raise CannotGrow(f"{value}: {error}") from None
+        return self._maps[own]
 
     # -- classes ---------------------------------------------------------------------------------
     def _find(self, value: str) -> str:

@@ -321,7 +321,7 @@ class _Growing:
         after, told of in growth.json, and saved."""
         from ..growth.plan import plan
         from ..training.checkpoint import save_checkpoint
-        from ..training.grown import MODEL, grown_tensors
+        from ..training.grown import MODEL, grown_tensors, settle_norms
         from ..training.loop import below
 
         growth = plan(self.networks[number], self.networks[number + 1])
@@ -330,6 +330,7 @@ class _Growing:
         state = {name: tensor.cpu() for name, tensor in below(MODEL, tensors).items()}
         bigger = self._training(number + 1)
         bigger.restore(grown_tensors([growth], tensors, seed + number), training.facts())
+        settle_norms(growth, bigger)
         own = generation(growth, state, seed + number) | _accuracies(training, bigger)
         record = read_genealogy(self.folder)
         _generations(record)[number] |= own

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 from torch import Tensor
 
 from ..growth.carry import grown_moments, grown_state
 from ..growth.plan import Growth
-from .loop import below
+from ..growth.settle import settle
+from .loop import Training, below
 
 MOMENTS: Mapping[str, int] = {"exp_avg": 1, "exp_avg_sq": 2, "momentum_buffer": 1, "step": 0}
 """What the optimisers of a recipe remember of a weight, and the power of the gradient in it."""
+
+SETTLED = 1024
+"""Pictures that inserted norms take their statistics from."""
 
 MODEL, AVERAGE, OPTIMISER = "model.", "average.", "optimiser."
 """What the names of a training's tensors begin with."""
@@ -36,6 +41,17 @@ def grown_tensors(
         grown |= _above(OPTIMISER, grown_moments(growth, moments, MOMENTS))
         found = grown
     return found
+
+
+def settle_norms(growth: Growth, training: Training) -> None:
+    """Give inserted norms of a training that has grown the statistics of what they read of some
+    training pictures, the mean of the weights likewise (``growth.settle``)."""
+    count = min(SETTLED, len(training.feed))
+    chosen = np.random.default_rng(training.seed).permutation(len(training.feed))[:count]
+    batches = np.array_split(np.sort(chosen), max(1, count // training.recipe.batch_size))
+    nets = [training.net] if training.average is None else [training.net, training.average.net]
+    for net in nets:
+        settle(growth, net, (training.normaliser(x) for x, _ in training.feed.batches(batches)))
 
 
 def _above(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
