@@ -225,7 +225,7 @@ def large_rows() -> list[list[str]]:
 
 # -- growing against training from scratch ---------------------------------------------------------
 SMALL = Architecture(
-    ConvNormAct(8),
+    ConvNormAct(8, 2),
     (
         Stage.of(BasicBlock(8)),
         Stage.of(BasicBlock(16), stride=2, projects=True),
