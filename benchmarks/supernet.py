@@ -432,7 +432,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6, help="of a member's training")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--rule", default="uniform")
+    parser.add_argument("--rule", default=DEFAULT)
     parser.add_argument("--space", default="tiny", help="for ranking and found")
     parser.add_argument(
         "--budget", action="append", default=[], help="of that space; then scoring too"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import SUPPRESS, Namespace
 from typing import TYPE_CHECKING
 
+from ..supernet.rules import DEFAULT
 from . import train
 from .commands import Parser
 from .options import add_option, shape
@@ -38,9 +39,9 @@ def _training_arguments(parser: Parser) -> None:
     )
     parser.add_argument("--data", default="digits", metavar="SOURCE", help=train.DATA_HELP)
     parser.add_argument(
-        "--rule", default="uniform", metavar="NAME",
+        "--rule", default=DEFAULT, metavar="NAME",
         help="who learns from a batch: single-path, uniform, strict-fairness, sandwich, "
-        "progressive-shrinking, multi-architecture or attentive (default: uniform)",
+        "progressive-shrinking, multi-architecture or attentive (default: %(default)s)",
     )  # fmt: skip
     parser.add_argument(
         "--budget",

@@ -98,7 +98,7 @@ def grown_channels(old: Node, new: Node, x: Sequence[Channels], filters: Channel
         _check_joint(new, found)
     if kind == "new" and max(groups_of(old), groups_of(new)) > 1:
         grouped(old, new, x[0], found)
-    return Channels(found.source, found.old, _factor(new, signals))
+    return Channels(found.source, found.old, _factor(new, x))
 
 
 def check_fields(old: Node, new: Node) -> None:
@@ -123,8 +123,8 @@ def check_fields(old: Node, new: Node) -> None:
                 f"{new.name}: {kind} with {field.name} {after} does not compute what it does with"
                 f" {before}"
             )
-    if type(b) is Convolution:
-        if a.strides(old.x[0]) != b.strides(new.x[0]):  # type: ignore[attr-defined]
+    if isinstance(a, Convolution) and type(b) is Convolution:
+        if a.strides(old.x[0]) != b.strides(new.x[0]):
             raise CannotGrow(f"{new.name}: its stride would change")
         taps(old, new)
 

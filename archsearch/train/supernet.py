@@ -22,6 +22,7 @@ from ..members.within import SpaceMembers
 from ..report.training import write_report
 from ..runs import create_run, default_name, locked
 from ..space import SearchSpace, digest
+from ..supernet.rules import DEFAULT
 from . import Trained
 from .record import FINISHED, STOPPED, as_json, check, job_of, new_record, open_again, read_outcome
 from .saved import CHECKPOINT_SECONDS, OnEpoch, run_saved, take_up, told, write_outcome
@@ -51,7 +52,7 @@ def train_supernet(
     source: str | Source = "digits",
     recipe: Recipe | None = None,
     *,
-    rule: str = "uniform",
+    rule: str = DEFAULT,
     budgets: str | Sequence[str] = (),
     separate: bool = False,
     kernel_transforms: bool = False,
