@@ -145,21 +145,18 @@ def drawn_chain(family: str, seed: int) -> Chain:
         now, steps = growth.new, steps + 1
     differences = {}
     x = torch.randn(4, *first.input, dtype=torch.double)
+    nets = [(build(first), start), (build(now), state)]
     for kind in (torch.double, torch.float):
         for mode in MODES if in_training else MODES[:1]:
-            nets = [_filled(*each, kind, mode) for each in ((first, start), (now, state))]
             with torch.no_grad():
-                expected, found_ = (net(x.to(kind)) for net in nets)
+                expected, found_ = (_filled(*net, kind, mode)(x.to(kind)) for net in nets)
             name = str(kind).removeprefix("torch.")
             differences[name, mode] = float((found_ - expected).abs().max() / expected.abs().max())
     return Chain(family, steps, cost(now).params / cost(first).params, differences)
 
 
-def _filled(
-    architecture: Architecture, state: dict[str, Tensor], kind: torch.dtype, mode: str
-) -> nn.Module:
-    net = build(architecture).double()
-    net.load_state_dict(state)
+def _filled(net: nn.Module, state: dict[str, Tensor], kind: torch.dtype, mode: str) -> nn.Module:
+    net.double().load_state_dict(state)
     return net.to(kind).train(mode == "training")
 
 

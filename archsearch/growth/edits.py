@@ -106,19 +106,14 @@ class Edit:
             raise CannotGrow(f"{self.name} {part}:{amount}: nothing would change")
         return found
 
-    def suggestions(self, architecture: Architecture, part: str) -> list[Amount]:
-        """The amounts worth trying on a part: those that give a network, and no kernel with more
+    def suggested(self, architecture: Architecture, part: str, amount: Amount) -> bool:
+        """Whether an amount is worth trying on a part: it gives a network, and no kernel with more
         taps that only ever see padding."""
-        found = []
-        blind = blind_taps(architecture)
-        for amount in map(self.parse, self.tried):
-            try:
-                larger = self.apply(architecture, part, amount)
-            except CannotGrow:
-                continue
-            if self.name != "kernel" or blind_taps(larger) <= blind:
-                found.append(amount)
-        return found
+        try:
+            larger = self.apply(architecture, part, amount)
+        except CannotGrow:
+            return False
+        return self.name != "kernel" or blind_taps(larger) <= blind_taps(architecture)
 
 
 def blind_taps(architecture: Architecture) -> int:
@@ -183,6 +178,9 @@ class Step:
     def apply(self, architecture: Architecture) -> Architecture:
         return self.edit.apply(architecture, self.part, self.amount)
 
+    def suggested(self, architecture: Architecture) -> bool:
+        return self.edit.suggested(architecture, self.part, self.amount)
+
     def __str__(self) -> str:
         return f"{self.edit.name} {self.part}:{self.amount}"
 
@@ -200,19 +198,24 @@ def parse_step(name: str, text: str) -> Step:
 
 def steps(architecture: Architecture) -> Iterator[Step]:
     """Every step worth trying: all edits of all parts that give a network."""
+    return (step for step in _tried(architecture) if step.suggested(architecture))
+
+
+def _tried(architecture: Architecture) -> Iterator[Step]:
     for part in Parts(architecture).names:
         for edit in EDITS.values():
-            for amount in edit.suggestions(architecture, part):
+            for amount in map(edit.parse, edit.tried):
                 yield Step(edit, part, amount)
 
 
 def random_step(architecture: Architecture, rng: random.Random) -> tuple[Step, Growth] | None:
     """A step drawn from those that ``plan`` allows, and its growth; None where there is none."""
-    open_steps = list(steps(architecture))
-    rng.shuffle(open_steps)
-    for step in open_steps:
+    drawn = list(_tried(architecture))
+    rng.shuffle(drawn)
+    for step in drawn:
         try:
-            return step, plan(architecture, step.apply(architecture))
+            if step.suggested(architecture):
+                return step, plan(architecture, step.apply(architecture))
         except CannotGrow:
             continue
     return None
