@@ -43,7 +43,7 @@ from archsearch.search.ranking import rank_supernet
 from archsearch.serialization import key
 from archsearch.space import Point
 from archsearch.supernet.layout import Layout
-from archsearch.supernet.rules import Step
+from archsearch.supernet.rules import DEFAULT, Step
 from archsearch.supernet.score import Scorer
 from archsearch.supernet.training import SupernetTraining
 from archsearch.supernet.weights import Supernet
