@@ -234,11 +234,14 @@ def prepared(
     input: tuple[int, ...] | None = None,
     classes: int | None = None,
     kernel_sizes: tuple[int, ...] | None = None,
+    resolutions: tuple[int, ...] | None = None,
 ) -> SearchSpace:
-    """The space for this input, number of classes and kernel sizes; its own where not given."""
+    """The space for this input, number of classes, kernel sizes and resolutions to choose from; its
+    own where not given."""
     space = space if input is None else space.with_input(input)
     space = space if classes is None else space.with_classes(classes)
-    return space if kernel_sizes is None else space.with_kernel_sizes(kernel_sizes)
+    space = space if kernel_sizes is None else space.with_kernel_sizes(kernel_sizes)
+    return space if resolutions is None else space.with_resolutions(resolutions)
 
 
 def reachable(

@@ -22,6 +22,8 @@ from typing import Any, ClassVar, TypeAlias
 
 from .architecture import Architecture, Run, Stage, head_with_classes
 from .block import Block
+from .blocks.resized import Resized
+from .errors import UserError
 from .graph import trace
 from .legality import IllegalArchitecture, Open
 from .operator import Shape
@@ -315,6 +317,39 @@ class SearchSpace:
             replace(part, block=_open_kernels(part.block, kernel_sizes)) for part in self.stages
         )
         return replace(self, stages=stages)
+
+    def with_resolutions(self, resolutions: tuple[int, ...]) -> SearchSpace:
+        """The space whose networks also choose the resolution that they look at square pictures
+        at: their stem is ``Resized``. Raises ``UserError`` for pictures, or a stem, that cannot be.
+        """
+        size = "x".join(map(str, self.input))
+        if len(self.input) != 3 or self.input[1] != self.input[2]:
+            raise UserError(
+                f"resolutions are of square pictures, and space {self.name} reads {size}"
+            )
+        width = getattr(self.stem, "width", None)
+        if self.stem is None or not isinstance(width, int | Choice):
+            raise UserError(
+                f"space {self.name} has no stem of one width to choose a resolution for"
+            )
+        shared: Any = width  # the choice of this block and that of the stem in it are one
+        if isinstance(width, Choice):
+            shared = replace(width, name=width.name or "width")
+        stem = Resized(shared, choice(*resolutions), _changed(self.stem, width=shared))
+        return replace(self, stem=stem)
+
+    def at_each_resolution(self) -> dict[int, SearchSpace]:
+        """The same space at each of the resolutions that its networks choose from, whose points are
+        points of this one; empty where there is no choice."""
+        stem = self.stem
+        if not isinstance(stem, Resized) or not isinstance(stem.size, Choice):
+            return {}
+        if len(stem.size.values) == 1:
+            return {}
+        return {
+            size: replace(self, stem=_changed(stem, size=Choice((size,), stem.size.name)))
+            for size in stem.size.values
+        }
 
 
 def _changed(block: Block, **changes: Any) -> Block:

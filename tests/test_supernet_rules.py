@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from spaces import TINY
 
 import archsearch.supernet.rules
 from archsearch.blocks.classifier import Classifier
@@ -21,6 +22,7 @@ from archsearch.blocks.plain import ConvNormAct
 from archsearch.budget import parse_budgets
 from archsearch.convolutions.separable import Separable
 from archsearch.loading import find_space
+from archsearch.members import Members
 from archsearch.members.within import SpaceMembers
 from archsearch.operators.convolution import depthwise
 from archsearch.points import DEPTH
@@ -29,7 +31,6 @@ from archsearch.supernet.draws import largest, most_options, smallest
 from archsearch.supernet.rules import attentive, multi_architecture, sandwich, strict_fairness
 from archsearch.supernet.rules import progressive_shrinking as shrinking
 from archsearch.supernet.rules.named import RULES
-from tests.spaces import TINY
 
 NAMES = list(RULES)
 
@@ -40,7 +41,7 @@ def members_of(name: str, budgets: str = "") -> SpaceMembers:
 
 
 @cache
-def ends_of(members: SpaceMembers) -> tuple[Point, Point]:
+def ends_of(members: Members) -> tuple[Point, Point]:
     return largest(members), smallest(members)
 
 
@@ -55,7 +56,7 @@ class Learnt(NamedTuple):
 class Recorder:
     """A step in which nothing is learnt, only written down. Logits are the number of the call."""
 
-    members: SpaceMembers
+    members: Members
     rng: Random
     progress: float = 0.99
     pictures: int = 128
@@ -77,7 +78,7 @@ class Recorder:
 
 
 def recorded(
-    rule: str, members: SpaceMembers, seed: int = 0, progress: float = 0.99, pictures: int = 128
+    rule: str, members: Members, seed: int = 0, progress: float = 0.99, pictures: int = 128
 ) -> Recorder:
     step = Recorder(members, Random(seed), progress, pictures)
     RULES[rule](step)
@@ -258,12 +259,12 @@ def little_space() -> SearchSpace:
 @pytest.mark.parametrize("rule", NAMES)
 def test_a_supernet_learns_by_every_rule(rule: str) -> None:
     import torch
+    from test_training import drawn_data
 
     from archsearch.supernet.layout import Layout
     from archsearch.supernet.training import SupernetTraining
     from archsearch.supernet.weights import Supernet
     from archsearch.training.recipe import Recipe
-    from tests.test_training import drawn_data
 
     space = little_space()
     recipe = Recipe(epochs=4, batch_size=32, learning_rate=0.04, ema=0.0, label_smoothing=0.0)

@@ -92,6 +92,14 @@ def kernel_sizes(option: str, text: str) -> tuple[int, ...]:
     raise UserError(f"{option} {_quoted(text)}: write odd sizes with commas, such as 3,5,7")
 
 
+def resolutions(option: str, text: str) -> tuple[int, ...]:
+    """``20,24,28``: sides of square pictures, each once, in order."""
+    parts = [part.strip() for part in text.split(",")]
+    if all(re.fullmatch(r"[1-9][0-9]{0,4}", part) for part in parts):
+        return tuple(sorted({int(part) for part in parts}))
+    raise UserError(f"{option} {_quoted(text)}: write sides of pictures with commas: 20,24,28")
+
+
 def ratio(option: str, text: str) -> float:
     """``1%`` or ``0.01``."""
     match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*(%?)", text.strip())

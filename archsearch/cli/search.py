@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from .commands import Parser
-from .options import add_network_options, add_option, duration, kernel_sizes, memory, number, whole
+from .options import (
+    add_network_options,
+    add_option,
+    duration,
+    kernel_sizes,
+    memory,
+    number,
+    resolutions,
+    whole,
+)
 
 if TYPE_CHECKING:
     from ..search import Machines, Searched
@@ -53,6 +62,10 @@ def arguments(parser: Parser) -> None:
     add_option(
         parser, "--kernel-sizes", kernel_sizes, metavar="3,5", help="kernel sizes to choose from"
     )
+    add_option(
+        parser, "--resolutions", resolutions, metavar="20,24,28",
+        help="resolutions that networks look at pictures at, to choose from",
+    )  # fmt: skip
     add_option(parser, "--trials", whole, 100, metavar="N", help="candidates to try (default: 100)")
     parser.add_argument(
         "--strategy", default="auto", metavar="NAME",
@@ -135,6 +148,7 @@ def run(args: Namespace) -> int:
         input=args.input,
         classes=args.classes,
         kernel_sizes=args.kernel_sizes,
+        resolutions=args.resolutions,
         device=args.device,
         seconds_per_trial=args.time_limit,
         memory_per_trial=args.memory_limit,

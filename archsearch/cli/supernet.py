@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ..supernet.rules import DEFAULT
 from . import train
 from .commands import Parser
-from .options import add_option, shape
+from .options import add_option, resolutions, shape
 
 if TYPE_CHECKING:
     from ..train import Trained
@@ -50,6 +50,10 @@ def _training_arguments(parser: Parser) -> None:
         metavar="300k-params",
         help="which members learn; as for archsearch design",
     )
+    add_option(
+        parser, "--resolutions", resolutions, metavar="20,24,28",
+        help="resolutions that members look at pictures at (default: that of the pictures)",
+    )  # fmt: skip
     parser.add_argument(
         "--separate-weights", action="store_true",
         help="give groups of channels that cannot share weights their own",
@@ -87,6 +91,7 @@ def run(args: Namespace) -> int:
         train.recipe_of(args, source, ema=NO_AVERAGE),
         rule=args.rule,
         budgets=args.budget,
+        resolutions=args.resolutions,
         separate=args.separate_weights,
         kernel_transforms=args.kernel_transforms,
         sort_channels=args.sort_channels,

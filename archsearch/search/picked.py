@@ -84,7 +84,7 @@ def _space(folder: Path, setup: Setup, contents: Contents) -> SearchSpace:
     network = read_architecture(best)
     classes = getattr(network.head, "classes", None)
     plain = find_space(place_of(folder, setup.space))
-    space = prepared(plain, network.input, classes, setup.kernel_sizes)
+    space = prepared(plain, network.input, classes, setup.kernel_sizes, setup.resolutions)
     if digest(space) != contents.header.search.get("digest"):
         raise UserError(
             f"space {setup.space} is not the one that {folder} searched any more; bring it back, or"

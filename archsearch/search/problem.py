@@ -11,7 +11,7 @@ from ..design import prepared
 from ..errors import UserError
 from ..loading import find_space
 from ..members import Members
-from ..members.within import SpaceMembers
+from ..members.resolutions import members_of
 from ..space import SearchSpace
 from .setup import Setup
 from .supernets import data_of, open_again
@@ -67,6 +67,8 @@ def problem_of(
         if setup.input is not None and setup.input != space.input:
             size = "x".join(map(str, space.input))
             raise UserError(f"{data.name} gives pictures of {size}; leave out --input")
+    if setup.resolutions is not None:
+        space = space.with_resolutions(setup.resolutions)
     judged = plan(
         objectives, space, source=source, data=data, epochs=setup.epochs, device=setup.device
     )
@@ -91,4 +93,4 @@ def _inheriting(
 
 def _problem(space: SearchSpace, judged: Plan, budgets: tuple[Budget, ...]) -> Problem:
     peaks = "peak_memory" in judged.costs
-    return Problem(SpaceMembers(space, budgets, peaks=peaks, known=judged.sums), judged, budgets)
+    return Problem(members_of(space, budgets, peaks=peaks, known=judged.sums), judged, budgets)

@@ -16,7 +16,7 @@ from ..fitted import FloatArray
 from ..inputs import place_of
 from ..loading import find_objective
 from ..members import Members
-from ..members.within import SpaceMembers
+from ..members.resolutions import members_of
 from ..objectives import Trained as Trains
 from ..report.supernet_ranking import write_ranking
 from ..runs import default_name
@@ -84,7 +84,7 @@ def rank_supernet(
     if not isinstance(find_objective(objective), Trains):
         raise UserError(f"--objective {objective[:60]}: it trains nothing; give one like accuracy")
     trained = read_supernet(run)
-    among = SpaceMembers(trained.space, trained.budgets)
+    among = members_of(trained.space, trained.budgets)
     if ledgers:
         alone, failed = read_standalone(ledgers, among, trained.source.text), 0
         sources = [str(each) for each in ledgers]
@@ -98,6 +98,7 @@ def rank_supernet(
             objective,
             epochs,
             device,
+            trained.setup.resolutions,
         )
         sources = []
         for each in range(seed, seed + seeds):
@@ -159,7 +160,7 @@ def _of(alone: Standalone, members: Members, points: Sequence[Point]) -> Standal
 
 def _ranked(
     trained: Trained,
-    members: SpaceMembers,
+    members: Members,
     alone: Standalone,
     seed: int,
     device: str | None,

@@ -90,6 +90,7 @@ def search(
     input: tuple[int, ...] | None = None,
     classes: int | None = None,
     kernel_sizes: tuple[int, ...] | None = None,
+    resolutions: tuple[int, ...] | None = None,
     device: str | None = None,
     seconds_per_trial: float | None = None,
     memory_per_trial: int | None = None,
@@ -137,10 +138,12 @@ def search(
     if supernet is not None:
         _check_alone(
             supernet, space=space, data=data, epochs=epochs, input=input, classes=classes,
-            kernel_sizes=kernel_sizes, compare=compare, table=table, grow=grow,
+            kernel_sizes=kernel_sizes, resolutions=resolutions, compare=compare, table=table,
+            grow=grow,
         )  # fmt: skip
         trained = read_supernet(supernet)
         space, data, compare = place_of(trained.folder, trained.setup.space), trained.source, ()
+        resolutions = trained.setup.resolutions
         if line := outside(trained.budgets, limits):
             note(line)
         limits = within(trained.budgets, limits)
@@ -159,6 +162,7 @@ def search(
         input=input,
         classes=classes,
         kernel_sizes=kernel_sizes,
+        resolutions=resolutions,
         data=_source(data),
         supernet=None if trained is None else supernets.kept(trained),
         epochs=epochs,

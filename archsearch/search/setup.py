@@ -51,6 +51,7 @@ class Setup:
     input: tuple[int, ...] | None = None
     classes: int | None = None
     kernel_sizes: tuple[int, ...] | None = None
+    resolutions: tuple[int, ...] | None = None
     data: Mapping[str, Any] | None = None
     supernet: Mapping[str, str] | None = None
     epochs: int | None = None
@@ -73,7 +74,8 @@ class Setup:
         """The setup whose ``as_dict`` this was; raises ``KeyError``, ``TypeError``,
         ``ValueError``."""
         # searches that began before there was any of it
-        plain = {"supernet": None, "grow": False, "grown_epochs": None, **plain}
+        later = {"supernet": None, "grow": False, "grown_epochs": None, "resolutions": None}
+        plain = {**later, **plain}
         own = {f.name: _tuples(plain[f.name]) for f in fields(cls)}
         setup = cls(**own)
         for name, kind in (

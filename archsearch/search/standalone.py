@@ -125,6 +125,7 @@ class Training:
     objective: str = ACCURACY
     epochs: int | None = None
     device: str | None = None
+    resolutions: tuple[int, ...] | None = None
 
 
 def train_standalone(
@@ -155,6 +156,7 @@ def train_standalone(
         data=how.data,
         epochs=how.epochs,
         device=how.device,
+        resolutions=how.resolutions,
         scheduler="none",
         starts=tuple(members.texts(point) for point in points),
     )

@@ -28,10 +28,21 @@ LEVELS = (1.0, 0.6, 0.35, 0.2)
 
 
 def designed(space: SearchSpace, budgets: Sequence[Budget], goals: int) -> list[Point]:
-    """What ``design`` finds within the budgets or, for several goals, within parts of them too;
-    nothing without budgets. Raises ``InfeasibleBudget`` where no network meets them."""
+    """What ``design`` finds within the budgets or, for several goals, within parts of them too, at
+    every resolution where there is a choice; nothing without budgets. Raises ``InfeasibleBudget``
+    where no network meets them."""
     from ..design import design
 
+    if each := space.at_each_resolution():
+        found_at, problems = [], []
+        for at_one in each.values():
+            try:
+                found_at += designed(at_one, budgets, goals)
+            except InfeasibleBudget as error:
+                problems.append(error)
+        if len(problems) == len(each):
+            raise problems[0]
+        return found_at
     points: list[Point] = []
     for level in LEVELS[: 1 if goals == 1 else None] if budgets else ():
         own = [b if b.is_floor else Budget(b.cost, _part(b.limit, level)) for b in budgets]

@@ -40,7 +40,8 @@ class Setup:
     """Which supernet it is. ``space`` is a name, or a copy in the run's folder ("inputs/..."), set
     to ``input`` and ``classes``, and ``digest`` that of the space then. Members within ``budgets``
     learn by the ``rule``; ``separate`` and ``kernel_transforms`` are as in ``Layout``. With
-    ``sort_channels`` they are sorted by importance before widths shrink."""
+    ``sort_channels`` they are sorted by importance before widths shrink. Each looks at one of the
+    ``resolutions``, where there are any to choose from."""
 
     space: str
     digest: str
@@ -51,6 +52,7 @@ class Setup:
     separate: bool
     kernel_transforms: bool = False
     sort_channels: bool = False
+    resolutions: tuple[int, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON data."""
@@ -60,7 +62,7 @@ class Setup:
     def from_dict(cls, plain: Mapping[str, Any]) -> Setup:
         """The setup whose ``as_dict`` this was; raises ``KeyError``, ``TypeError``,
         ``ValueError``."""
-        plain = {"sort_channels": False, **plain}  # which earlier records lack
+        plain = {"sort_channels": False, "resolutions": None, **plain}  # which earlier ones lack
         own = {f.name: plain[f.name] for f in fields(cls)}
         kinds = {"classes": int, "space": str, "rule": str}
         kinds |= {"separate": bool, "kernel_transforms": bool, "sort_channels": bool}
@@ -69,6 +71,8 @@ class Setup:
                 raise ValueError(f"{name} is {own[name]!r}"[:80])
         own["input"] = tuple(map(int, own["input"]))
         own["budgets"] = tuple(map(str, own["budgets"]))
+        if own["resolutions"] is not None:
+            own["resolutions"] = tuple(map(int, own["resolutions"]))
         return cls(**own)
 
     def open_space(self, folder: Path) -> SearchSpace:
@@ -76,6 +80,8 @@ class Setup:
         it is not the one that the supernet was trained for."""
         space = find_space(place_of(folder, self.space))
         space = space.with_input(self.input).with_classes(self.classes)
+        if self.resolutions is not None:
+            space = space.with_resolutions(self.resolutions)
         if digest(space) != self.digest:
             raise BadFile(
                 f"{folder}: space {space.name} has changed since the supernet was made; put it"

@@ -18,7 +18,8 @@ from ..evaluation.plan import for_data
 from ..files import write_atomically
 from ..inputs import own_files
 from ..loading import find_space
-from ..members.within import SpaceMembers
+from ..members import Members
+from ..members.resolutions import members_of
 from ..report.training import write_report
 from ..runs import create_run, default_name, locked
 from ..space import SearchSpace, digest
@@ -54,6 +55,7 @@ def train_supernet(
     *,
     rule: str = DEFAULT,
     budgets: str | Sequence[str] = (),
+    resolutions: tuple[int, ...] | None = None,
     separate: bool = False,
     kernel_transforms: bool = False,
     sort_channels: bool = False,
@@ -70,7 +72,8 @@ def train_supernet(
     """Train the supernet of ``space``, set to the pictures and classes of the data; pictures of any
     size are brought to the source's ``shape``, or else to that of the space.
 
-    Members within the ``budgets`` learn by the ``rule`` (``supernet.rules.named``). ``separate``
+    Members within the ``budgets`` learn by the ``rule`` (``supernet.rules.named``), where there are
+    ``resolutions`` each at one of these, to which it resizes the pictures itself. ``separate``
     gives groups of sizes that cannot share weights tensors of their own; ``kernel_transforms`` are
     learnt matrices between kernel sizes; ``sort_channels``, of progressive shrinking alone, brings
     the most important channels to the front before widths shrink. With ``devices`` above 1 as many
@@ -93,11 +96,15 @@ def train_supernet(
     limits = tuple(map(str, parse_budgets(budgets)))
     source = Source(source) if isinstance(source, str) else source
     found, source, data = for_data(found, source)
+    if resolutions is not None:
+        found = found.with_resolutions(resolutions)
     _check_data(data)
     Layout(found, separate, kernel_transforms)
     classes = len(data.classes)
     options = separate, kernel_transforms, sort_channels
-    setup = Setup(kept, digest(found), found.input, classes, limits, rule, *options)
+    setup = Setup(
+        kept, digest(found), found.input, classes, limits, rule, *options, resolutions=resolutions
+    )
     largest = _largest(found, _members(found, setup))
     job = Job(largest, source, recipe, (seed,), str(place), devices, checkpoint_seconds)
     check(job)
@@ -166,11 +173,11 @@ def _check_rule(name: str, sort_channels: bool) -> None:
         )
 
 
-def _members(space: SearchSpace, setup: Setup) -> SpaceMembers:
-    return SpaceMembers(space, parse_budgets(setup.budgets))
+def _members(space: SearchSpace, setup: Setup) -> Members:
+    return members_of(space, parse_budgets(setup.budgets))
 
 
-def _largest(space: SearchSpace, members: SpaceMembers) -> Architecture:
+def _largest(space: SearchSpace, members: Members) -> Architecture:
     """The member whose accuracy a training is watched by."""
     from ..supernet.draws import largest
 

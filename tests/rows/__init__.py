@@ -168,7 +168,11 @@ def widened(recipe: Recipe, factor: Any) -> Any:
         op: Any = recipe.op
         return replace(recipe, op=replace(op, out_channels=op.out_channels * factor))
     width = getattr(recipe, "width", None)
-    return recipe if width is None else replace(recipe, width=width * factor)
+    if width is None:
+        return recipe
+    stem = getattr(recipe, "stem", None)  # which has the width of what it is the stem of
+    inner = {} if stem is None else {"stem": widened(stem, factor)}
+    return replace(recipe, width=width * factor, **inner)
 
 
 # -- drawing -------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """Progressive shrinking (Cai et al., Once-for-All: Train One Network and Specialize it for
 Efficient Deployment, ICLR 2020).
 
-First the largest member learns alone. Then come members that are as it is but for their kernel
+First the largest member learns alone, at any of its resolutions where there are several, as all
+that follow. Then come members that are as it is but for their kernel
 sizes (any choice of a kernel size or between convolutions), then also their depths, then all of
 their choices; they learn the answers of the largest to the same batch. The authors' teacher is the
 largest as it was when the first phase ended, and pupils learn from labels too; here it goes on
@@ -17,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ...members.resolutions import SIZE
 from ...operators.convolution import Convolution
 from ...points import DEPTH
 from ...spatial import CompositeConvolution
@@ -33,9 +35,6 @@ PUPILS = 2
 
 
 def progressive_shrinking(step: Step) -> None:
-    if step.progress < KERNELS:
-        step.learn(step.largest)
-        return
     members, rng = step.members, step.rng
     if step.progress >= EVERYTHING:
         taught(step, members.draw(rng, PUPILS))
@@ -44,10 +43,15 @@ def progressive_shrinking(step: Step) -> None:
     def free(path: str, options: Sequence[Any]) -> bool:
         if path == DEPTH:
             return step.progress >= DEPTHS
-        return is_kernel(path, options)
+        return path == SIZE or (step.progress >= KERNELS and is_kernel(path, options))
 
-    dealt = deal(members.space, PUPILS, rng, step.largest, free)
-    taught(step, [members.repaired(point, rng) for point in dealt])
+    pupils = PUPILS if step.progress >= KERNELS else 1
+    dealt = deal(members.space, pupils, rng, step.largest, free)
+    points = [members.repaired(point, rng) for point in dealt]
+    if step.progress < KERNELS:
+        step.learn(points[0])
+    else:
+        taught(step, points)
 
 
 def is_kernel(path: str, options: Sequence[Any]) -> bool:
