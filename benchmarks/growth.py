@@ -2,6 +2,7 @@
 
     python benchmarks/growth.py [--only exact,resnet50]
     python benchmarks/growth.py --only exact --chains 10000
+    python benchmarks/growth.py --only expansion --data npz:FILE --limit 1000
     python benchmarks/growth.py --only scratch --data mnist:DIR,cifar10:DIR --limit 5000
 
 Exact: chains of 1 to 50 drawn transformations of small networks of every family, from weights that
@@ -9,6 +10,9 @@ hide nothing; the largest relative difference of logits, in double and single pr
 evaluation mode and, where every step claims it, with batch statistics. Every step is one that
 ``plan`` allows: a difference would be a silent approximation. Single precision is judged by the
 same weights, cast.
+
+Expansion: a small network trained on with growths that are planned, that are decided on the way by
+the natural expansion score, and without (``self_expansion``).
 
 Scratch: a network trained from scratch against a smaller one that is trained, grown into it and
 trained on, at equal and at half the compute (multiply-accumulates times pictures, those of the
@@ -28,6 +32,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import product
@@ -37,6 +42,7 @@ from typing import Any
 
 import torch
 from measure import print_table
+from self_expansion import EPOCHS, expansion_rows
 from torch import Tensor, nn
 
 from archsearch import Recipe
@@ -54,6 +60,8 @@ from archsearch.blocks.inverted_residual import InvertedResidual
 from archsearch.blocks.inverted_residual_mobile import InvertedResidualMobile
 from archsearch.blocks.metaformer import MetaFormerBlock
 from archsearch.blocks.plain import ConvNormAct
+from archsearch.convolutions.dcls import DCLS
+from archsearch.convolutions.reparameterised import Reparameterised
 from archsearch.cost import cost
 from archsearch.data.dataset import Data
 from archsearch.growth.carry import grown_state
@@ -92,6 +100,8 @@ def same(block: Block) -> Architecture:
 
 
 GROUPED = Convolution(kernel_size=3, group_size=2)
+BRANCHED = Reparameterised(kernel_size=3, branches=(1,), group_size=None)
+SPACED = DCLS(kernel_size=7, group_size=1, taps=9)
 FAMILIES = {
     "plain": same(ConvNormAct(8)),
     "residual": staged(BasicBlock(8)),
@@ -108,6 +118,8 @@ FAMILIES = {
     "ConvNeXt": same(ConvNeXtBlock(8, expansion=2)),
     "ConvNeXt V2": same(ConvNeXtV2Block(8, expansion=2)),
     "MetaFormer": same(MetaFormerBlock(8, expansion=2)),
+    "re-parameterised": staged(BasicBlock(8, conv=BRANCHED)),
+    "learnable spacings": staged(InvertedResidual(8, expansion=2, conv=SPACED)),
 }
 
 
@@ -168,9 +180,10 @@ def _filled(net: nn.Module, state: dict[str, Tensor], kind: torch.dtype, mode: s
 def exact_rows(chains: int) -> list[list[str]]:
     """The worst of all chains of a family."""
     found: dict[str, list[Chain]] = {family: [] for family in FAMILIES}
-    for number in range(chains):
-        family = list(FAMILIES)[number % len(FAMILIES)]
-        found[family].append(drawn_chain(family, number))
+    with suppress(KeyboardInterrupt):  # what is done by then counts
+        for number in range(chains):
+            family = list(FAMILIES)[number % len(FAMILIES)]
+            found[family].append(drawn_chain(family, number))
     rows = [_exact_row(family, own) for family, own in found.items() if own]
     return [*rows, _exact_row("all", [chain for own in found.values() for chain in own])]
 
@@ -375,6 +388,17 @@ def main() -> None:
             ["data", "training", "compute", "test accuracy", "deviation"],
             rows,
         )
+    if "expansion" in wanted:
+        source = Source(args.data, limit=args.limit)
+        recipe = Recipe(batch_size=32, learning_rate=4e-3, label_smoothing=0.0, ema=0.99)
+        print_table(
+            f"{EPOCHS} epochs on {args.data}, over {args.seeds} seeds",
+            [
+                "the trained network", "growths", "parameters", "compute", "test accuracy",
+                "deviation", "seconds",
+            ],
+            expansion_rows(source, recipe, range(args.seeds)),
+        )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from archsearch.blocks.basic import BasicBlock
 from archsearch.blocks.bottleneck import Bottleneck
 from archsearch.blocks.classifier import Classifier
 from archsearch.blocks.convnext import ConvNeXtBlock
-from archsearch.blocks.dense import DenseLayer
+from archsearch.blocks.dense import DenseLayer, DenseTransition
 from archsearch.blocks.inverted_residual import InvertedResidual
 from archsearch.blocks.plain import ConvNormAct
 from archsearch.convolutions.dcls import DCLS
@@ -172,6 +172,8 @@ def blocks(old: Any, new: Any, depth: int = 2, more: int = 0) -> tuple[Architect
 
 SQUEEZE = SqueezeExcitation(Fraction(1, 4))
 DENSE = Convolution(kernel_size=3)
+BRANCHED = Reparameterised(kernel_size=3, branches=(1,), group_size=None)
+THREE = replace(BRANCHED, branches=(1, 3))
 BOTTLENECK = Bottleneck(32, conv=Convolution(kernel_size=3, group_size=4))
 INVERTED = InvertedResidual(24, expansion=2)
 
@@ -203,6 +205,13 @@ EXACT_ALWAYS: dict[str, tuple[Architecture, Architecture]] = {
         net(Stage.of(DenseLayer(8, 2), 3)),
         net(Stage.of(DenseLayer(12, 2), 3)),
     ),
+    "DenseNet's depth": (
+        net(Stage((Run(DenseLayer(8, 2), 2), Run(DenseTransition(12)))), Stage.of(DenseLayer(8))),
+        net(
+            Stage((Run(DenseLayer(8, 2), 4), Run(DenseTransition(12)))), Stage.of(DenseLayer(8), 2)
+        ),
+    ),
+    "one branch more": blocks(BasicBlock(32, conv=BRANCHED), BasicBlock(32, conv=THREE)),
     "whole multiples under layer norm": (
         net(Stage.of(ConvNeXtBlock(16), 2)),
         net(Stage.of(ConvNeXtBlock(32), 2), stem=ConvNormAct(32, 2)),
@@ -240,10 +249,22 @@ EVALUATION = {
         "running statistics",
     ),
     "re-parameterised": (
-        *blocks(
-            BasicBlock(32),
-            BasicBlock(32, conv=Reparameterised(kernel_size=3, branches=(1,), group_size=None)),
-        ),
+        *blocks(BasicBlock(32), BasicBlock(32, conv=BRANCHED)),
+        "running statistics",
+    ),
+    "re-parameterised, with a bias before": (
+        net(Stage.of(replace(PLAIN, bias=True), 2)),
+        net(Stage.of(replace(PLAIN, bias=True, conv=BRANCHED), 2)),
+        "running statistics",
+    ),
+    "re-parameterised, with a normed identity": (
+        net(Stage.of(PLAIN, 2)),
+        net(Stage.of(replace(PLAIN, conv=replace(BRANCHED, identity=True, identity_norm=True)), 2)),
+        "running statistics",
+    ),
+    "batch norm where there was none": (
+        net(Stage.of(replace(PLAIN, norm=None), 2)),
+        net(Stage.of(PLAIN, 2)),
         "running statistics",
     ),
 }
@@ -337,6 +358,20 @@ IMPOSSIBLE: dict[str, tuple[Architecture, Architecture, str]] = {
     "no squeeze-and-excitation any more": (
         *blocks(replace(BOTTLENECK, squeeze_excitation=SQUEEZE), BOTTLENECK),
         "se.scale",
+    ),
+    "an identity without a norm": (
+        net(Stage.of(PLAIN, 2)),
+        net(Stage.of(replace(PLAIN, conv=replace(BRANCHED, identity=True)), 2)),
+        "is not zero",
+    ),
+    "DenseNet's depth under layer norm": (
+        replace(net(Stage.of(DenseLayer(8))), head=Classifier(5, norm=LayerNorm())),
+        replace(net(Stage.of(DenseLayer(8), 2)), head=Classifier(5, norm=LayerNorm())),
+        "new channels would be normalised together",
+    ),
+    "a re-parameterised convolution made plain": (
+        *blocks(BasicBlock(32, conv=BRANCHED), BasicBlock(32)),
+        "conv",
     ),
     "DCLS between the grid": (
         *blocks(BasicBlock(32), BasicBlock(32, conv=DCLS(kernel_size=5, taps=9))),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -350,6 +352,12 @@ def test_chains_of_drawn_steps_compute_the_same(name: str) -> None:
 def test_every_edit_is_worth_trying_somewhere() -> None:
     tried = {step.edit.name for net in NETWORKS.values() for step in steps(net)}
     assert tried == EDITS.keys()
+
+
+def test_every_edit_has_its_row_in_the_docs() -> None:
+    table = (Path(__file__).parents[1] / "docs" / "growth.md").read_text(encoding="utf-8")
+    for name in EDITS:
+        assert re.search(rf'^\| `--{name} "?stage', table, re.MULTILINE), name
 
 
 def test_a_difference_that_is_no_rounding_is_seen() -> None:

@@ -26,6 +26,7 @@ from archsearch.blocks.classifier import Classifier
 from archsearch.blocks.convnext import ConvNeXtBlock, ConvNeXtV2Block
 from archsearch.blocks.layers import Layer, Layers
 from archsearch.blocks.plain import ConvNormAct
+from archsearch.blocks.resized import Resized
 from archsearch.errors import BadFile
 from archsearch.operator import Operator
 from archsearch.operators.activation import ReLU
@@ -476,6 +477,8 @@ def test_every_known_class_can_be_stored(family: Any) -> None:
         needed = [n for n, f in cls.__dataclass_fields__.items() if not hasattr(cls, n)]
         if cls is Layers:
             value, needed = Layers((Layer("act", ReLU()),)), []
+        elif cls is Resized:
+            value, needed = Resized(8, 9, ConvNormAct(8)), []
         else:
             value = cls(**{name: index + 8 for index, name in enumerate(needed)})
         text = json.dumps(_encode(family, value, "value"))

@@ -8,8 +8,9 @@ from keyword import iskeyword
 
 from ..block import Block
 from ..graph import Tracer, Value
-from ..operator import Operator, check
+from ..operator import check
 from ..operators.linear import Linear
+from ..spatial import Spatial
 
 INPUT = "x"
 """How layers call the block's input."""
@@ -21,7 +22,7 @@ class Layer:
     the input of the block."""
 
     name: str
-    op: Operator
+    op: Spatial
     inputs: tuple[str, ...] = (INPUT,)
 
     def __post_init__(self) -> None:

@@ -24,7 +24,7 @@ def arguments(parser: Parser) -> None:
     edits = parser.add_argument_group("transformations, made in the order given")
     for edit in EDITS.values():
         edits.add_argument(
-            f"--{edit.name}", action=_Step, dest="steps", default=[], metavar="PART:AMOUNT",
+            f"--{edit.name}", action=_Step, dest="steps", default=[], metavar=f"PART:{edit.form}",
             help=f"{edit.summary}: {edit.example}",
         )  # fmt: skip
     add_option(

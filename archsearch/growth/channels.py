@@ -146,11 +146,15 @@ class Layout:
                 order = np.argsort(self.unused[start[1] : stop[1]], kind="stable")
             source[np.sort(order[:old])] = np.arange(start[0], stop[0])
             return source
-        if old == 0 or grown % old:
-            few, many = max(old, 1) * (grown // max(old, 1)), max(old, 1)
+        if old == 0:
+            raise CannotGrow(
+                f"{grown} new channels would be normalised together with those that are there"
+            )
+        if grown % old:
+            few = old * (grown // old)
             raise CannotGrow(
                 f"{old} channels are normalised together and can grow to whole multiples alone, not"
-                f" to {grown}; give {few} or {few + many}"
+                f" to {grown}; give {few} or {few + old}"
             )
         return np.tile(np.arange(start[0], stop[0]), grown // old)
 

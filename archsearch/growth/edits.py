@@ -7,90 +7,54 @@ does, ``plan`` finds out. One table of edits serves the command line, searches a
 from __future__ import annotations
 
 import random
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
-from math import ceil
-from typing import Any, Literal
+from typing import Any
 
 from ..architecture import Architecture
 from ..errors import UserError, suggestion
 from ..legality import IllegalArchitecture
 from ..operators.convolution import Convolution
-from ..poly import Ratio
-from .changes import conv_changed, deepened, expanded, squeezed, widened
+from .amounts import amounts
+from .changes import deepened, expanded, squeezed, widened
 from .channels import CannotGrow
+from .convolutions import conv_branched, conv_changed, conv_replaced
 from .parts import Parts
 from .plan import Growth, plan
-
-LARGEST = 10**6
-"""No width, depth or kernel is larger; a larger number is a slip."""
-
-
-@dataclass(frozen=True)
-class Amount:
-    """A new size: ``96``, ``1.5x`` the present one, ``+1``, a ratio ``1/4``; ``dense`` for groups.
-
-    ``of`` gives the size from the present one.
-    """
-
-    number: Fraction
-    how: Literal["", "x", "+", "dense"] = ""
-
-    def of(self, present: Ratio) -> Fraction:
-        if self.how == "x":
-            return self.number * present
-        return self.number + present if self.how == "+" else self.number
-
-    def whole(self, present: int) -> int:
-        """Rounded up, as half a channel is none."""
-        return ceil(self.of(present))
-
-    def __str__(self) -> str:
-        if self.how == "dense":
-            return self.how
-        if self.how == "x":
-            return f"{float(self.number):g}x"
-        return f"{'+' if self.how == '+' else ''}{self.number}"
+from .variants import Variant
 
 
 @dataclass(frozen=True)
 class Edit:
     """One kind of change: what it does in words, amounts worth trying, and the change itself.
 
-    ``forms`` are the ways of writing an amount that mean something to it.
+    ``read`` gives the amount that is written, or None for what is none; ``form`` is how it is
+    called.
     """
 
     name: str
     summary: str
     tried: tuple[str, ...]
-    forms: str
-    change: Callable[[Parts, str, Amount], Architecture]
+    read: Callable[[str], Any]
+    change: Callable[[Parts, str, Any], Architecture]
+    form: str = "AMOUNT"
 
-    def parse(self, text: str) -> Amount:
+    def parse(self, text: str) -> Any:
         """The amount that is written; raises ``UserError``."""
-        match = re.fullmatch(r"(\+?)([0-9]{1,9}(?:/[0-9]{1,9}|\.[0-9]{1,9})?)(x?)", text)
-        if text == "dense" and "dense" in self.forms:
-            return Amount(Fraction(0), "dense")
-        if match and not (match[1] and match[3]):
-            how: Any = match[1] or match[3]
-            try:
-                number = Fraction(match[2])
-            except ZeroDivisionError:
-                number = Fraction(0)
-            known = how in self.forms or (not how and "=" in self.forms)
-            ratio = number.denominator == 1 or how == "x" or "/" in self.forms
-            if known and ratio and 0 < number <= LARGEST:
-                return Amount(number, how)
-        raise UserError(f"--{self.name} {text[:40]!r}: write {self.example}")
+        try:
+            amount = self.read(text)
+        except UserError as error:
+            raise UserError(f"--{self.name} {text[:40]!r}: {error}") from None
+        if amount is None:
+            raise UserError(f"--{self.name} {text[:40]!r}: write {self.example}")
+        return amount
 
     @property
     def example(self) -> str:
         """How to write it, in words."""
         return " or ".join(f"stage1:{text}" for text in self.tried[:2])
 
-    def apply(self, architecture: Architecture, part: str, amount: Amount) -> Architecture:
+    def apply(self, architecture: Architecture, part: str, amount: Any) -> Architecture:
         """The larger network. ``part`` is ``stage1``, ... (``stages.0``, ...), ``stem``, ``head``,
         or one block as modules are named (``stages.0.1``).
 
@@ -106,7 +70,7 @@ class Edit:
             raise CannotGrow(f"{self.name} {part}:{amount}: nothing would change")
         return found
 
-    def suggested(self, architecture: Architecture, part: str, amount: Amount) -> bool:
+    def suggested(self, architecture: Architecture, part: str, amount: Any) -> bool:
         """Whether an amount is worth trying on a part: it gives a network, and no kernel with more
         taps that only ever see padding."""
         try:
@@ -133,34 +97,51 @@ EDITS: Mapping[str, Edit] = {
         Edit(
             "widen",
             "more channels: of the part and of all that a shortcut ties to it, or of hidden layers",
-            ("1.5x", "2x", "1.25x"), "=x+", lambda parts, part, a: widened(parts, part, a.whole),
+            ("1.5x", "2x", "1.25x"), amounts("=x+"),
+            lambda parts, part, a: widened(parts, part, a.whole),
         ),
         Edit(
             "deepen", "more blocks, copies of the last that keep its shape",
-            ("+1",), "=x+", lambda parts, part, a: deepened(parts, part, a.whole),
+            ("+1",), amounts("=x+"), lambda parts, part, a: deepened(parts, part, a.whole),
         ),
         Edit(
             "kernel", "larger kernels of the spatial convolutions",
-            ("+2",), "=+", lambda parts, part, a: conv_changed(parts, part, "kernel_size", a.whole),
+            ("+2",), amounts("=+"),
+            lambda parts, part, a: conv_changed(parts, part, "kernel_size", a.whole),
         ),
         Edit(
             "dilation", "a smaller dilation, with a kernel of the same extent",
-            ("1",), "=", lambda parts, part, a: conv_changed(parts, part, "dilation", a.whole),
+            ("1",), amounts("="),
+            lambda parts, part, a: conv_changed(parts, part, "dilation", a.whole),
         ),
         Edit(
             "expansion", "wider inner layers of the blocks: the ratio to their width",
-            ("1.5x", "2x"), "=x+/", lambda parts, part, a: expanded(parts, part, a.of),
+            ("1.5x", "2x"), amounts("=x+/"), lambda parts, part, a: expanded(parts, part, a.of),
         ),
         Edit(
             "group-size", "more channels per group of the spatial convolutions, up to dense",
-            ("2x", "dense"), "=x dense",
+            ("2x", "dense"), amounts("=x dense"),
             lambda parts, part, a: conv_changed(
                 parts, part, "group_size", None if a.how == "dense" else a.whole
             ),
         ),
         Edit(
+            "conv",
+            "a more general convolution, by its name, in the place of the spatial ones, with their"
+            " settings but for those given",
+            ("WeightedConvolution", "DCLS(taps=9, interpolation=bilinear)"), Variant.parse,
+            conv_replaced, "NAME",
+        ),
+        Edit(
+            "branch",
+            "a branch of this kernel size and its batch norm beside the spatial convolutions, which"
+            " are re-parameterised ones then",
+            ("1",), amounts("="), lambda parts, part, a: conv_branched(parts, part, a.whole(0)),
+            "SIZE",
+        ),
+        Edit(
             "squeeze-excitation", "squeeze-and-excitation: the ratio of its width to the block's",
-            ("1/4",), "=x/", lambda parts, part, a: squeezed(parts, part, a.of),
+            ("1/4",), amounts("=x/"), lambda parts, part, a: squeezed(parts, part, a.of),
         ),
     )
 }  # fmt: skip
@@ -173,7 +154,7 @@ class Step:
 
     edit: Edit
     part: str
-    amount: Amount
+    amount: Any
 
     def apply(self, architecture: Architecture) -> Architecture:
         return self.edit.apply(architecture, self.part, self.amount)
@@ -192,7 +173,7 @@ def parse_step(name: str, text: str) -> Step:
     edit = EDITS[name]
     part, colon, amount = text.rpartition(":")
     if not colon or not part:
-        raise UserError(f"--{name} {text[:40]!r}: write PART:AMOUNT, such as {edit.example}")
+        raise UserError(f"--{name} {text[:40]!r}: write PART:{edit.form}, such as {edit.example}")
     return Step(edit, part, edit.parse(amount))
 
 

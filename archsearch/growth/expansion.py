@@ -17,12 +17,11 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional
 
-from ..architecture import Architecture
 from ..cost import cost
 from ..errors import UserError
 from ..nets.build import build
 from .carry import grown_state
-from .plan import Growth, plan
+from .plan import Growth
 
 THRESHOLD = 2.0
 """How many times the present score a larger network's is to be, as published (tau)."""
@@ -40,13 +39,33 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 """From the answers for some pictures and their labels to the mean loss."""
 
 
+@dataclass(frozen=True)
+class Expansion:
+    """When a network that is trained expands: where a larger one's score is more than ``threshold``
+    times its own, and no sooner than ``wait`` epochs after the last time.
+
+    A score counts exp(-``penalty`` d^2) times, d being the share by which the weights increase (the
+    published regularisation, made free of units; the paper does not say how large it is).
+    """
+
+    threshold: float = THRESHOLD
+    wait: int = WAIT
+    penalty: float = 0.0
+
+    def first(self, last: int | None) -> int:
+        """The epoch after which it may expand, the ``last`` time having been after that one."""
+        return 1 if last is None else last + self.wait + 1
+
+    def worth(self, found: Scored) -> bool:
+        """Whether a larger network is worth going on with."""
+        return found.score > self.threshold * found.present
+
+
 @dataclass(frozen=True, eq=False)
-class Expanded:
-    """A larger network that computes what the present one does in eval mode: its ``score`` beside
-    that of the ``present`` one."""
+class Scored:
+    """A growth, the ``score`` of the network that it leads to, and that of the ``present`` one."""
 
     growth: Growth
-    net: nn.Module
     score: float
     present: float
 
@@ -90,65 +109,31 @@ def natural_score(
     return sum(diagonal_score(means[name], squares[name]) for name in weights)
 
 
-def expand_if_worth(
-    architecture: Architecture,
+def best_expansion(
     net: nn.Module,
     images: Tensor,
     labels: Tensor,
-    candidates: Iterable[Architecture],
+    growths: Iterable[Growth],
     *,
-    threshold: float = THRESHOLD,
     penalty: float = 0.0,
     seed: int = 0,
     loss: Loss = functional.cross_entropy,
-) -> Expanded | None:
-    """The best of the ``candidates``, grown from ``net``, where its score is above ``threshold``
-    times the present one; None where none is.
+) -> Scored | None:
+    """The one of these growths of ``net`` that leads to the highest score, the first of equals;
+    None where there are none. ``seed`` draws what is new (``grown_state``).
 
-    Scores count exp(-``penalty`` d^2) times, d being the share by which the weights increase (the
-    published regularisation, made free of units). Raises ``CannotGrow`` for a candidate that cannot
-    compute what the network does, and ``UserError`` for weights of another architecture.
+    Raises ``UserError`` for weights of another network.
     """
-    present = natural_score(net, images, labels, loss)
-    size, state = cost(architecture).params, net.state_dict()
-    best: Expanded | None = None
-    for candidate in candidates:
-        growth = plan(architecture, candidate)
-        larger = build(candidate).to(images.device)
+    best, present = None, None
+    state = {name: tensor.cpu() for name, tensor in net.state_dict().items()}
+    for growth in growths:
+        if present is None:
+            present = natural_score(net, images, labels, loss)
+        larger = build(growth.new)
         larger.load_state_dict(grown_state(growth, state, seed))
-        share = cost(candidate).params / size - 1
-        score = natural_score(larger, images, labels, loss) * exp(-penalty * share**2)
-        if score > threshold * present and (best is None or score > best.score):
-            best = Expanded(growth, larger.train(net.training), score, present)
+        share = cost(growth.new).params / cost(growth.old).params - 1
+        score = natural_score(larger.to(images.device), images, labels, loss)
+        found = Scored(growth, score * exp(-penalty * share**2), present)
+        if best is None or found.score > best.score:
+            best = found
     return best
-
-
-@dataclass
-class Expansions:
-    """``expand_if_worth`` after every epoch of a training, but for ``wait`` epochs after it has
-    expanded. ``candidates`` gives the larger networks to compare; ``history`` has the epochs in
-    which it expanded, and what to."""
-
-    candidates: Callable[[Architecture], Iterable[Architecture]]
-    threshold: float = THRESHOLD
-    wait: int = WAIT
-    penalty: float = 0.0
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        self.history: list[tuple[int, Architecture]] = []
-
-    def after_epoch(
-        self, epoch: int, architecture: Architecture, net: nn.Module, images: Tensor, labels: Tensor
-    ) -> Expanded | None:
-        """The larger network to go on with; None where the present one is to stay. What the
-        optimiser remembers follows by ``grown_moments``."""
-        if self.history and epoch - self.history[-1][0] <= self.wait:
-            return None
-        found = expand_if_worth(
-            architecture, net, images, labels, self.candidates(architecture),
-            threshold=self.threshold, penalty=self.penalty, seed=self.seed + epoch,
-        )  # fmt: skip
-        if found is not None:
-            self.history.append((epoch, found.growth.new))
-        return found

@@ -42,7 +42,8 @@ class Start(Enum):
 
 @dataclass(frozen=True)
 class Passed:
-    """An inserted layer that passes its input of this number on, ``factor`` times."""
+    """An inserted layer that passes its input of this number on, ``factor`` times; if it is a
+    concatenation, beside new channels."""
 
     input: int
     factor: float = 1.0
@@ -90,6 +91,8 @@ class Wanted:
         op, inputs = node.op, [each.name for each in node.inputs]
         if isinstance(op, Add):
             return self._hold_sum(node, inputs, wanted)
+        if isinstance(op, Concat):
+            return self._hold_one_of(node, inputs, wanted)
         if isinstance(op, Multiply):
             roles, factor = self._constant(inputs[1])
             return roles + self._passes(node, inputs[0], wanted, factor=factor)
@@ -149,6 +152,17 @@ class Wanted:
         for i in sorted(range(2), key=lambda i: not self._is(inputs[i], wanted)):
             try:
                 return self._passes(node, inputs[i], wanted) + self.zero(inputs[1 - i])
+            except CannotGrow as error:
+                reasons.append(str(error))
+        raise CannotGrow(reasons[0])
+
+    def _hold_one_of(self, node: Node, inputs: list[str], wanted: str) -> Roles:
+        """One of the values side by side holds it, the others are new; rather the one that is it
+        already."""
+        reasons = []
+        for value in sorted(inputs, key=lambda value: not self._is(value, wanted)):
+            try:
+                return self._passes(node, value, wanted)
             except CannotGrow as error:
                 reasons.append(str(error))
         raise CannotGrow(reasons[0])

@@ -48,7 +48,7 @@ class Layouts:
         for node in after.nodes():
             if node.name in partners:
                 self._tie(node, old[partners[node.name]])
-            elif node.name in roles.passed:
+            elif node.name in roles.passed and not isinstance(node.op, Concat):
                 self._same(node.name, node.inputs[roles.passed[node.name].input].name)
         matched = [(n, old[partners[n.name]]) for n in after.nodes() if n.name in partners]
         given = {node.name for node in after.nodes()}
@@ -57,6 +57,9 @@ class Layouts:
             for mine, theirs in zip(node.inputs, before.inputs, strict=True):
                 if mine.name not in given:
                     self._size(mine.name, theirs.shape.channels, mine.shape.channels)
+        for node in after.nodes():
+            if node.name in roles.passed and isinstance(node.op, Concat):
+                self._add_beside(node, roles.passed[node.name].input)
         for node, before in matched:
             self._read(node, before)
         self._spread()
@@ -105,6 +108,15 @@ class Layouts:
                 f"{value}: it has {old} channels that would be {grown}, and is tied to {known[0]}"
                 f" that would be {known[1]}"
             )
+
+    def _add_beside(self, node: Node, number: int) -> None:
+        """An inserted concatenation: the channels of one input, new ones before and behind."""
+        held = node.inputs[number]
+        if (own := self._find(held.name)) not in self._sizes:
+            raise CannotGrow(f"{node.name}: no layer that stays tells the channels of {held.name}")
+        self._size(node.name, self._sizes[own][0], node.shape.channels)
+        before = sum(int(value.shape.channels) for value in node.inputs[:number])
+        self._within.append(_Within(held.name, node.name, (0, before)))
 
     # -- what cuts them --------------------------------------------------------------------------
     def _read(self, node: Node, before: Node) -> None:

@@ -51,6 +51,11 @@ class Parts:
         kind = max(kinds, key=kinds.count)
         return [name for name in names if type(self.blocks[name]) is kind]
 
+    def lacks(self, part: str, what: str) -> CannotGrow:
+        """The refusal where no block of a part has what is to be changed."""
+        kinds = dict.fromkeys(type(self.blocks[name]).__name__ for name in self.of(part))
+        return CannotGrow(f"{part}: {' and '.join(kinds)} has no {what} to change")
+
     def built(self, changed: Mapping[str, Sequence[Block]]) -> Architecture:
         """The network with these blocks in the places of those named."""
         own = self.architecture

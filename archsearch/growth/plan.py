@@ -5,33 +5,38 @@ Nothing here touches a weight: all that is impossible is refused before one is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+
+import numpy as np
 
 from ..architecture import Architecture, Stage
 from ..block import Block
 from ..graph import Node, Scope, Value
 from ..operator import Operator, Shape
 from ..operators.dropout import Dropout
+from ..operators.merge import Concat
+from ..operators.normalization import BatchNorm
 from .align import Aligned, align
-from .channels import BoolArray, CannotGrow, Channels
-from .inserted import Roles, Wanted
+from .channels import NEW, BoolArray, CannotGrow, Channels
+from .inserted import Passed, Roles, Wanted
 from .layouts import Layouts
-from .rules import check_fields, grown_channels, plain
+from .rules import check_fields, grown_channels, plain, with_bias
 
 
 @dataclass(frozen=True, eq=False)
 class GrownLayer:
     """A layer that the old network has, grown: its nodes before and after, and the channels that
     it reads and gives. Where it is ``replaced_by`` another operator, ``new`` is the plain one
-    that this starts as."""
+    that this starts as; where it has no bias any more, an inserted norm has it: ``bias_in``."""
 
     old: Node
     new: Node
     inputs: tuple[Channels, ...]
     output: Channels
     replaced_by: Operator | None = None
+    bias_in: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,23 +150,31 @@ def _partners(aligned: Aligned, before: Scope, after: Scope) -> Iterator[tuple[s
         origin = aligned.origins[part.name]
         if origin is None:
             continue
-        taken = set()
+        inner: dict[str, list[Node]] = {}
         for node in part.nodes():
             theirs = origin + node.name[len(part.name) :]
             outer = theirs.rpartition(".")[0]
             if theirs in known:
                 yield node.name, theirs
-            elif outer in known and outer not in taken and _can_be(known[outer], node):
-                taken.add(outer)  # a convolution made of several has one that is the old one
-                yield node.name, outer
+            elif outer in known:
+                inner.setdefault(outer, []).append(node)
+        for outer, nodes in inner.items():
+            yield _in_place_of(known[outer], nodes), outer
 
 
-def _can_be(old: Node, new: Node) -> bool:
-    try:
-        check_fields(old, new)
-    except CannotGrow:
-        return False
-    return True
+def _in_place_of(old: Node, nodes: Sequence[Node]) -> str:
+    """The name of the first of the layers that a convolution is made of that can be the plain one
+    that was there; raises ``CannotGrow`` saying why none can, where there are several the one of
+    its kind."""
+    reasons = []
+    for node in sorted(nodes, key=lambda node: type(node.op) is not type(old.op)):
+        try:
+            check_fields(old, with_bias(old, node))
+        except CannotGrow as error:
+            reasons.append(str(error))
+        else:
+            return node.name
+    raise CannotGrow(reasons[0])
 
 
 def _parts(root: Scope) -> Iterator[Scope]:
@@ -184,6 +197,10 @@ def _layers(
     """The layers whose channels are told by old ones, and these: those that were there, and those
     (None) that pass something on."""
     held: dict[str, Channels] = {}
+    readers: dict[str, list[Node]] = {}
+    for node in after.nodes():
+        for value in node.inputs:
+            readers.setdefault(value.name, []).append(node)
 
     def read(value: Value) -> Channels:
         return held[value.name] if value.name in held else layouts.channels(value.name)
@@ -191,13 +208,33 @@ def _layers(
     for node in after.nodes():
         if node.name in roles.passed:
             passed = roles.passed[node.name]
-            given = read(node.inputs[passed.input])
-            held[node.name] = Channels(given.source, given.old, given.factor * passed.factor)
+            held[node.name] = _passed(node, passed, read(node.inputs[passed.input]))
             yield node.name, None, held[node.name]
         elif node.name in partners:
             before = old[partners[node.name]]
             x = tuple(map(read, node.inputs))
-            start = plain(before, node)
+            start, other, bias_in = plain(before, node), None, None
+            if start is not node:
+                other = node.op
+            elif norm := _inserted_norm(readers.get(node.name, []), roles):
+                start = with_bias(before, node)
+                bias_in = None if start is node else norm
             y = held[node.name] = grown_channels(before, start, x, layouts.channels(node.name))
-            other = None if start is node else node.op
-            yield node.name, GrownLayer(before, start, x, y, other), y
+            yield node.name, GrownLayer(before, start, x, y, other, bias_in), y
+
+
+def _inserted_norm(readers: Sequence[Node], roles: Roles) -> str | None:
+    """The batch norm that alone reads a layer and is inserted to pass that on."""
+    found = [node.name for node in readers if isinstance(node.op, BatchNorm)]
+    return found[0] if len(readers) == len(found) == 1 and found[0] in roles.passed else None
+
+
+def _passed(node: Node, passed: Passed, given: Channels) -> Channels:
+    """What an inserted layer gives that passes an input on: ``given``, beside new channels where it
+    puts values side by side."""
+    source = given.source
+    if isinstance(node.op, Concat):
+        beside = [np.full(int(shape.channels), NEW) for shape in node.x]
+        beside[passed.input] = source
+        source = np.concatenate(beside)
+    return Channels(source, given.old, given.factor * passed.factor)

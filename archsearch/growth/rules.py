@@ -7,7 +7,7 @@ named only where several of their fields together say what a kernel reaches.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from math import prod
 from typing import Any, NamedTuple
 
@@ -49,6 +49,12 @@ def plain(old: Node, new: Node) -> Node:
     if why := new.op.cannot_adopt(1 if kernel is None else prod(kernel(old.x[0]))):
         raise CannotGrow(f"{new.name}: {why}")
     return Node(new.name, simple, new.inputs, new.x, new.shape)
+
+
+def with_bias(old: Node, new: Node) -> Node:
+    """The grown layer with a bias, where the old one has one that it lacks."""
+    is_lost = getattr(old.op, "bias", False) and getattr(new.op, "bias", None) is False
+    return replace(new, op=new.op.with_(bias=True)) if is_lost else new
 
 
 def _group_width(node: Node) -> int:

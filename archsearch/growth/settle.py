@@ -66,4 +66,4 @@ def settle(growth: Growth, net: nn.Module, inputs: Iterable[Tensor]) -> None:
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(variance)
         norm.weight.copy_((norm.running_var.double() + norm.eps).sqrt())
-        norm.bias.copy_(norm.running_mean)
+        norm.bias.add_(norm.running_mean)  # it may be that of the layer before

@@ -76,12 +76,11 @@ def shrunk_state(
         _check_start(growth, layer, start, state)
     found: dict[str, Tensor] = {}
     for name, own in carried_weights(growth):
-        layer, _, short = name.rpartition(".")
-        grown = growth.layers[layer]
+        short, grown = name.rpartition(".")[2], own.layer
         if grown.replaced_by is not None:
-            raise CannotGrow(f"{layer}: it is no plain operator any more")
+            raise CannotGrow(f"{grown.new.name}: it is no plain operator any more")
         if short in grown.old.op.weights(*grown.old.x):
-            found[f"{grown.old.name}.{short}"] = own.undone(name, state[name])
+            found[own.origin] = own.undone(name, state[name])
         elif bool((state[name] != 0).any()):
             raise CannotGrow(f"{name} is not zero")
     places = {layer.new.name: layer for layer in growth.layers.values()}

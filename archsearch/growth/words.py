@@ -8,6 +8,7 @@ from typing import Any
 
 from ..architecture import Architecture, Stage
 from ..block import Block
+from ..blocks.layers import Layer
 from ..points import text_of
 
 LONGEST = 60
@@ -51,5 +52,12 @@ def _fields(a: Any, b: Any, path: str = "") -> Iterator[str]:
             if not (field.repr and before is not after):
                 continue
             yield from _fields(before, after, f"{path}.{field.name}" if path else field.name)
+    elif _are_layers(a) and _are_layers(b) and len(a) == len(b):
+        for before, after in zip(a, b, strict=True):
+            yield from _fields(before.op, after.op, before.name)
     else:
         yield f"{path or 'block'} {text_of(a)[:LONGEST]} to {text_of(b)[:LONGEST]}"
+
+
+def _are_layers(value: Any) -> bool:
+    return isinstance(value, tuple) and all(isinstance(each, Layer) for each in value)

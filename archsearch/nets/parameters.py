@@ -415,6 +415,10 @@ def _hint(vector: Vector) -> str:
     """The type of a parameter with these values."""
     if isinstance(vector[0], LayerName | Plan):
         return "type[nn.Module]"
-    words = [f"tuple[{', '.join(['int'] * len(v))}]" if isinstance(v, tuple) else type(v).__name__
-             for v in vector]  # fmt: skip
-    return " | ".join(dict.fromkeys(words))
+    return " | ".join(dict.fromkeys(map(_type, vector)))
+
+
+def _type(value: Any) -> str:
+    if not isinstance(value, tuple):
+        return type(value).__name__
+    return f"tuple[{', '.join(map(_type, value)) or '()'}]"
