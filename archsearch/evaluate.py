@@ -91,7 +91,7 @@ def _source(path: Path, source: str | Source | None) -> Source:
 
 
 def _check_classes(path: Path, classes: Sequence[str] | None, data: Data) -> None:
-    """Raise ``UserError`` where the same number stands for other classes."""
-    if data.classes != classes:
+    """Raise ``UserError`` where the same number stands for other classes; a file may name none."""
+    if classes is not None and data.classes != classes:
         mine, theirs = json.dumps(classes)[:60], json.dumps(list(data.classes))[:60]
         raise UserError(f"{path} tells apart {mine}, and {data.name} has {theirs}; give other data")

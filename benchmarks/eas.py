@@ -72,7 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     learnt, drawn = (curves[name] for name in list(COMPARED)[:2])
     gain = learnt.mean(axis=1) - drawn.mean(axis=1)
     noise = gain.std(ddof=1) / len(gain) ** 0.5 if len(gain) > 1 else float("nan")
-    verdict = "better in the mean" if gain.mean() > 0 else "not better"
+    sure = abs(gain.mean()) > 2 * noise  # of one seed nothing is
+    verdict = ("better" if gain.mean() > 0 else "worse") if sure else "not shown to be better"
     print(
         f"The controller is {verdict}: the best so far, averaged over all evaluations, is"
         f" {gain.mean():+.3f} points (standard error {noise:.3f}; by seed"

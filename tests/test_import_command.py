@@ -169,3 +169,18 @@ def test_weights_that_are_not_the_networks(folder: Path) -> None:
     Path("w.pt").write_bytes(b"nothing")
     with pytest.raises(BadFile, match="damaged"):
         import_(*words)
+
+
+def test_pictures_are_normalised_as_they_were(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its file lists no classes: what the data call them is taken."""
+    Path("greys.py").write_text(
+        "from torch import nn\ndef net():\n"
+        "    layers = nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10)\n"
+        "    return nn.Sequential(*layers)\n"
+    )
+    words = ["greys:net", "--input", "1x8x8", "--mean", "0.3", "--deviation", "0.4"]
+    assert import_(*words, "--output", "runs/greys") == 0
+    assert main(["evaluate", "runs/greys", "--data", "digits"]) == 0
+    assert "accuracy" in capsys.readouterr().out

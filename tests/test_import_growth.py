@@ -6,7 +6,7 @@ import random
 
 import pytest
 import torch
-from test_import_network import NETS
+from users_networks import NETS
 
 from archsearch.cost import cost
 from archsearch.growth.carry import grown_state

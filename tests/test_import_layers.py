@@ -18,8 +18,10 @@ from archsearch.nets.source import source
 from archsearch.operator import IllegalArchitecture
 from archsearch.operators.activation import ReLU
 from archsearch.operators.convolution import Convolution
+from archsearch.operators.linear import Flatten, Linear
 from archsearch.operators.merge import Add
 from archsearch.operators.normalization import BatchNorm
+from archsearch.operators.pooling import GlobalPool
 from archsearch.serialization import from_json, to_json, to_pretty_json
 
 
@@ -83,7 +85,7 @@ BAD: dict[str, tuple[Change, str]] = {
     "no layers": (lambda s: s.update(layers=[]), "a block of no layers"),
     "a number for a name": (lambda s: s["layers"][0].update(name=3), "it must be a name"),
     "names in a word": (lambda s: s["layers"][0].update(inputs="x"), "a list of names"),
-    "another class": (lambda s: s["layers"][0].update(op={"is": "Nothing"}), "no Operator"),
+    "another class": (lambda s: s["layers"][0].update(op={"is": "NoSuch"}), "no Operator"),
     "a function's name": (lambda s: s.update(kind="super"), "a block cannot be named 'super'"),
     "code for a class": (lambda s: s.update(kind="A(object)"), "it must be a name"),
     "another field": (lambda s: s["layers"][0].update(code="x"), "not a field of Layer"),
@@ -112,3 +114,14 @@ def test_a_block_in_code_is_refused_too() -> None:
         Layer("a b", ReLU())
     with pytest.raises(IllegalArchitecture, match="two layers are named a"):
         Layers((Layer("a", ReLU()), Layer("a", ReLU(), ("a",))))
+
+
+def test_a_head_may_have_other_classes() -> None:
+    """As a network that goes on to other pictures needs; where it ends in a linear layer."""
+    pooled, flat = Layer("pool", GlobalPool()), Layer("flat", Flatten(), ("pool",))
+    head = Layers((pooled, flat, Layer("fc", Linear(4), ("flat",))))
+    network = Architecture(None, (Stage.of(residual(3)),), head, (3, 8, 8))
+    outputs = build(network.with_classes(7)).eval()(torch.zeros(2, 3, 8, 8))
+    assert outputs.shape == (2, 7)
+    with pytest.raises(IllegalArchitecture, match="does not end in a linear layer"):
+        Layers((pooled,)).with_classes(7)

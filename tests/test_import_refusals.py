@@ -9,9 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from users_networks import assert_same
 
 from archsearch.errors import UserError
 from archsearch.imported import import_network
+from archsearch.imported.calls import Mode
+from archsearch.imported.functions import FUNCTIONS
 from archsearch.nets.build import build
 from archsearch.operators.pooling import MaxPool
 
@@ -99,6 +102,14 @@ class InPlace(nn.Module):
         return functional.relu(y) + x
 
 
+class Blur(nn.Module):
+    """A kernel that is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.ones(8, 8, 3, 3))
+
+
 def tied() -> nn.Module:
     net = nn.Sequential(nn.Conv2d(3, 3, 3), nn.ReLU(), nn.Conv2d(3, 3, 3), nn.Flatten())
     net[2].weight = net[0].weight
@@ -146,10 +157,28 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "padding left out": (
         layer(nn.AvgPool2d(3, 1, 1, count_include_pad=False)), "count_include_pad=False"
     ),
+    "divisor": (layer(nn.AvgPool2d(3, divisor_override=4)), "layer: AvgPool2d .*divisor_override"),
+    "aligned": (
+        middle(lambda net, x: functional.interpolate(x, None, 2, "bilinear", align_corners=True)),
+        "align_corners=True",
+    ),
+    "every other": (
+        middle(lambda net, x: torch.cat([x[:, ::2]] * 2, 1)), "forward: getitem .*every other"
+    ),
+    "turned": (middle(lambda net, x: x.transpose(2, 3)), "transpose .*exchanges positions"),
+    "twice the second": (middle(lambda net, x: torch.add(x, x, alpha=2)), "alpha=2"),
+    "nearly GELU": (layer(nn.GELU("tanh")), "layer: GELU .*approximate='tanh'"),
+    "held, not learnt": (
+        middle(lambda net, x: functional.conv2d(x, net.layer.weight), Blur()),
+        "its weight is no parameter",
+    ),
     "unequal windows": (layer(nn.AdaptiveAvgPool2d(3)), "windows of unequal size"),
     "cumulative": (layer(nn.BatchNorm2d(8, momentum=None)), "momentum=None"),
     "no statistics": (
         layer(nn.BatchNorm2d(8, track_running_stats=False)), "track_running_stats=False"
+    ),
+    "tracked": (
+        layer(nn.InstanceNorm2d(8, affine=True, track_running_stats=True)), "tracked statistics"
     ),
     "no scale": (layer(nn.BatchNorm2d(8, affine=False)), "has no bias and no weight"),
     "frozen": (
@@ -212,6 +241,10 @@ def test_what_follows_is_blamed_for_itself_only() -> None:
     assert all(place in words for place in ("1: LeakyReLU", "2: Dropout2d", "3: Softmax"))
     assert "Flatten" not in words
     assert "Linear" not in words
+    with pytest.raises(UserError) as caught:  # which gives channels last, and is read so
+        import_network(Recurrent(), (3, 8, 8))
+    assert "rnn: LSTM" in str(caught.value)
+    assert "mean" not in str(caught.value)
 
 
 def test_many_are_counted() -> None:
@@ -289,26 +322,17 @@ FORMS: list[Middle] = [
 @pytest.mark.parametrize("place", range(len(FORMS)))
 def test_functions_and_methods_are_read_alike(place: int) -> None:
     torch.manual_seed(0)
-    module = Net(FORMS[place], nn.Conv2d(8, 8, 3)).double().eval()
-    found = import_network(module, (3, 8, 8))
-    net = build(found.architecture).double().eval()
-    net.load_state_dict(found.state)
-    x = torch.randn(2, 3, 8, 8, dtype=torch.double)
-    with torch.no_grad():
-        expected, mine = module(x), net(x)
-    assert (mine - expected).abs().max() <= 1e-12 * expected.abs().max()
+    assert_exact(Net(FORMS[place], nn.Conv2d(8, 8, 3)))
 
 
 @pytest.mark.parametrize("name", EXACT)
 def test_is_exact(name: str) -> None:
-    module = EXACT[name]().double().eval()
+    assert_exact(EXACT[name]())
+
+
+def assert_exact(module: nn.Module) -> None:
     found = import_network(module, (3, 8, 8))
-    net = build(found.architecture).double().eval()
-    net.load_state_dict(found.state)
-    x = torch.randn(2, 3, 8, 8, dtype=torch.double)
-    with torch.no_grad():
-        expected, mine = module(x), net(x)
-    assert (mine - expected).abs().max() <= 1e-12 * expected.abs().max()
+    assert_same(module, found, build(found.architecture))
 
 
 def test_what_is_not_used_is_told() -> None:
@@ -316,11 +340,34 @@ def test_what_is_not_used_is_told() -> None:
     assert import_network(net, (3, 8, 8)).unused == ("layer.bias", "layer.weight")
 
 
-def test_a_wrong_reading_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The check at the end is real: a mapping that is off by one setting is refused by it."""
-    from archsearch.imported.functions import FUNCTIONS
+WRONG: dict[str, tuple[Middle, Callable[..., Any], nn.Module, str]] = {
+    "avg_pool2d": (
+        lambda net, x: net.layer(functional.avg_pool2d(x, 3, 1, 1)),
+        lambda reader, x, *settings: reader.on(x, MaxPool(3, 1, 1)),
+        nn.Conv2d(8, 8, 1).apply(lambda own: nn.init.zeros_(own.weight)),  # which would hide it
+        "differs in evaluation",
+    ),
+    "dropout": (
+        lambda net, x: functional.dropout(x, 0.5, net.training),
+        lambda reader, x, **settings: x,
+        nn.Identity(),
+        "differs in training",
+    ),
+    "layer_batch_norm": (
+        lambda net, x: net.layer(x),
+        lambda reader, x, **settings: FUNCTIONS["batch_norm"](
+            reader, x, training=Mode(), **settings | {"momentum": 0.2}
+        ),
+        nn.BatchNorm2d(8),
+        "differs in the statistics of layer",
+    ),
+}
 
-    wrong = lambda reader, x, **settings: reader.on(x, MaxPool(3, 1, 1))  # noqa: E731
-    monkeypatch.setitem(FUNCTIONS, "avg_pool2d", wrong)
-    with pytest.raises(UserError, match="differs in evaluation"):
-        import_network(Net(None, nn.AvgPool2d(3, 1, 1)), (3, 8, 8))
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_reading_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check at the end is real: a mapping that is off by one setting is refused by it."""
+    function, wrong, module, words = WRONG[name]
+    monkeypatch.setitem(FUNCTIONS, name, wrong)
+    with pytest.raises(UserError, match=words):
+        import_network(Net(function, module), (3, 8, 8))

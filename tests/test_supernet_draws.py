@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from functools import cache
+from itertools import combinations
 from random import Random
 from typing import Any
 
 import pytest
+from spaces import TINY
 
 from archsearch.budget import parse_budgets
 from archsearch.cost import cost
@@ -20,7 +22,6 @@ from archsearch.points import DEPTH
 from archsearch.solver.extremes import ranges
 from archsearch.space import leaves
 from archsearch.supernet.draws import deal, largest, most_options, smallest
-from tests.spaces import TINY
 
 BUDGETS = {
     "mobile": "2M-params,150M-macs",
@@ -138,6 +139,16 @@ def test_choices_are_dealt_independently_of_each_other() -> None:
         assert first[1] != second[1]
         same += first[0] == first[1]
     assert 150 < same < 250
+
+
+def test_no_two_points_differ_more_than_others() -> None:
+    """Of four points two have either kernel size: any two are alike in one deal of three."""
+    space, rng, alike = find_space("mobile"), Random(0), Counter[tuple[int, int]]()
+    for _ in range(300):
+        sizes = [point[1].mapping["conv.kernel_size"] for point in deal(space, 4, rng)]
+        alike.update((i, j) for i, j in combinations(range(4), 2) if sizes[i] == sizes[j])
+    assert len(alike) == 6
+    assert all(70 < count < 130 for count in alike.values())
 
 
 def test_only_free_choices_differ_from_the_base() -> None:

@@ -13,17 +13,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from inheriting import SPACE
-from rows import drawn_recipe, drawn_shape, network
 from spaces import TINY
-from test_supernet_run import same
-from test_supernet_weights import FEW, ROWS, assert_equal, small_form, supernet_of
+from supernets import FEW, ROWS, assert_equal, little, same, small_form, supernet_of, two_forms
 from test_training import drawn_data
 from torch import Tensor, nn
 
 from archsearch import read_supernet, resume_supernet, train_supernet
 from archsearch.architecture import Architecture
 from archsearch.blocks.classifier import Classifier
-from archsearch.blocks.inverted_residual import InvertedResidual
 from archsearch.blocks.plain import ConvNormAct
 from archsearch.budget import parse_budgets
 from archsearch.cli import main
@@ -31,8 +28,7 @@ from archsearch.convolutions.dcls import DCLS
 from archsearch.loading import shipped_names
 from archsearch.members.within import SpaceMembers
 from archsearch.operator import Kind
-from archsearch.operators.convolution import Convolution, depthwise
-from archsearch.recipes.squeeze_excitation import SqueezeExcitation
+from archsearch.operators.convolution import Convolution
 from archsearch.space import SearchSpace, StageSpace, choice
 from archsearch.supernet.draws import deal, largest
 from archsearch.supernet.layout import Layout
@@ -136,17 +132,17 @@ def channels_of(net: Supernet, architecture: Architecture) -> dict[tuple[str, in
 @given(data=st.data())
 def test_networks_of_any_block_compute_what_they_did(name: str, data: st.DataObject) -> None:
     """Two drawn forms of a row behind a stem, whose channels are sorted too where that can be."""
-    x = drawn_shape(data, name)
-    forms = [network(drawn_recipe(data, name, x)[0], x) for _ in range(2)]
+    forms, stage = two_forms(data, name)
     heads = [form.head for form in forms]
     if any(isinstance(head, Classifier) for head in heads):  # of whole maps, which have an order
         heads = [Classifier(4)]
+    channels, *size = forms[0].input
     space = SearchSpace(
         "row",
-        ConvNormAct(x.channels, conv=Convolution()),
-        (StageSpace(choice(*dict.fromkeys(next(iter(f.stages[0].blocks())) for f in forms))),),
+        ConvNormAct(channels, conv=Convolution()),
+        (stage,),
         choice(*dict.fromkeys(heads)),
-        (3, *x.size),
+        (3, *size),
         nondecreasing=False,
     )
     check_sorted(space, space.build(space.sample(random.Random(0))))
@@ -165,25 +161,7 @@ def test_channels_of_layers_that_share_positions_stay_in_place() -> None:
 
 
 # -- the tests above see whatever is forgotten ---------------------------------------------------
-MOBILE = SearchSpace(
-    "own",
-    ConvNormAct(choice(4, 8)),
-    (
-        StageSpace(
-            InvertedResidual(
-                choice(8, 12),
-                expansion=choice(1, 3),
-                conv=depthwise(choice(3, 5)),
-                squeeze_excitation=choice(None, SqueezeExcitation()),
-            ),
-            (1, 2),
-            2,
-        ),
-        StageSpace(ConvNormAct(choice(12, 16), conv=Convolution(bias=True)), (1, 2)),
-    ),
-    Classifier(4),
-    (1, 8, 8),
-)
+MOBILE = little(ConvNormAct(choice(16, 24), conv=Convolution(bias=True)))
 
 
 def test_channels_inside_blocks_and_between_them_are_sorted() -> None:
@@ -191,7 +169,7 @@ def test_channels_inside_blocks_and_between_them_are_sorted() -> None:
     which the second has no shortcut: what ties its blocks is that there may be one or two."""
     net, widest = supernet_of(MOBILE), widest_of(MOBILE)
     sets = tied(net.layout, widest)
-    assert sorted(own.channels for own in sets) == sorted([8, 24, 36, 2, 3, 12, 16])
+    assert sorted(own.channels for own in sets) == sorted([8, 16, 32, 2, 4, 16, 24])
     order = sort_by_importance(net, widest)
     orders = [(name, dim) for name, own in order.items() for dim, _ in own]
     assert sorted(orders) == sorted(own for axes, _ in sets for own in axes)
@@ -236,7 +214,7 @@ def test_the_first_channels_are_read_with_the_largest_weights() -> None:
     block = "stages.0.1"
     readers = [old[f"{block}.{name}.weight"] for name in ("project", "se.reduce")]
     order = sum(own.abs().sum((0, 2, 3)) for own in readers).argsort(descending=True)
-    assert not torch.equal(order, torch.arange(36))
+    assert not torch.equal(order, torch.arange(32))
     assert torch.equal(new[f"{block}.conv.weight"], old[f"{block}.conv.weight"][order])
 
 

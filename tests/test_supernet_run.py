@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save
+from supernets import same
 from torch import Tensor
 
 from archsearch import read_supernet, resume_supernet, train_supernet
@@ -84,14 +85,6 @@ def cut(copy: Path) -> Path:
     (copy / "outcome.json").unlink()
     (copy / "supernet.safetensors").unlink()
     return copy
-
-
-def same(one: Path, other: Path) -> bool:
-    """Whether two runs have come to the same, bit for bit."""
-    mine, theirs = (read_tensors(folder / "supernet.safetensors") for folder in (one, other))
-    return mine.keys() == theirs.keys() and all(
-        torch.equal(tensor, theirs[name]) for name, tensor in mine.items()
-    )
 
 
 # -- what it leaves ----------------------------------------------------------------------------

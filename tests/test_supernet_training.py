@@ -10,20 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from supernets import little
+from test_training import drawn_data
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
 from archsearch.blocks.basic import BasicBlock
-from archsearch.blocks.classifier import Classifier
-from archsearch.blocks.inverted_residual import InvertedResidual
-from archsearch.blocks.plain import ConvNormAct
 from archsearch.errors import UserError
 from archsearch.members.within import SpaceMembers
 from archsearch.nets.build import build
-from archsearch.operators.convolution import Convolution, depthwise
-from archsearch.recipes.squeeze_excitation import SqueezeExcitation
-from archsearch.space import Point, SearchSpace, StageSpace, choice
+from archsearch.operators.convolution import Convolution
+from archsearch.space import Point, choice
 from archsearch.supernet.calibrate import calibrate
 from archsearch.supernet.layout import Layout
 from archsearch.supernet.rules import Rule, Step
@@ -35,28 +33,9 @@ from archsearch.supernet.weights import Supernet
 from archsearch.training.loop import Training
 from archsearch.training.optimiser import make_optimiser
 from archsearch.training.recipe import Recipe
-from tests.test_training import drawn_data
 
 GROUPED = Convolution(kernel_size=3, group_size=choice(2, 4))
-SPACE = SearchSpace(
-    "little",
-    ConvNormAct(choice(4, 8)),
-    (
-        StageSpace(
-            InvertedResidual(
-                choice(8, 16),
-                expansion=choice(1, 2),
-                conv=depthwise(choice(3, 5)),
-                squeeze_excitation=choice(None, SqueezeExcitation()),
-            ),
-            (1, 2),
-            2,
-        ),
-        StageSpace(BasicBlock(choice(16, 24), conv=GROUPED), (1, 2), 1),
-    ),
-    Classifier(4),
-    (1, 8, 8),
-)
+SPACE = little(BasicBlock(choice(16, 24), conv=GROUPED))
 MEMBERS = SpaceMembers(SPACE)
 SGD = {"optimizer": "sgd", "learning_rate": 0.05}
 
@@ -149,8 +128,10 @@ def test_what_no_member_of_a_step_uses_stays_as_it_is(optimizer: str) -> None:
     net = supernet().train()
     recipe = Recipe(optimizer=optimizer, learning_rate=0.1, weight_decay=0.1)  # type: ignore[arg-type]
     optimiser = make_optimiser(net, recipe, strided=True)
+    start = {name: p.detach().clone() for name, p in net.shared.items()}
     stepper, gradients = Stepper(net, optimiser), Gradients(net)
     assert all(p.grad is None for p in net.shared.values())
+    assert all(torch.equal(p, start[name]) for name, p in net.shared.items())
     whole = max(points(50), key=lambda p: MEMBERS.costs([p])["params"][0])
     small = min(points(50), key=lambda p: MEMBERS.costs([p])["params"][0])
     for number, point in enumerate((whole, small, small)):

@@ -6,103 +6,38 @@ import copy
 import pickle
 import random
 import sys
-from dataclasses import fields, is_dataclass, replace
-from functools import cache
 from typing import Any
 
 import pytest
-import rows
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from modules import randomise
-from rows import drawn_recipe, drawn_shape, network
 from spaces import tiny_convnext
+from supernets import (
+    FEW,
+    ROWS,
+    assert_equal,
+    check_member,
+    check_sharing,
+    place,
+    small_form,
+    supernet_of,
+    two_forms,
+)
 from torch import Tensor, nn
 
 from archsearch.architecture import Architecture
 from archsearch.blocks.classifier import Classifier
 from archsearch.blocks.plain import ConvNormAct
 from archsearch.cost import cost
-from archsearch.loading import find_space, shipped_names
+from archsearch.loading import shipped_names
 from archsearch.nets.build import build
-from archsearch.operator import Axis, Kind, Weight
 from archsearch.operators.convolution import Convolution
-from archsearch.space import Choice, InnerWidths, SearchSpace, StageSpace, choice
+from archsearch.space import SearchSpace, StageSpace, choice
 from archsearch.supernet.layout import Layout
-from archsearch.supernet.weights import Subnet, Supernet
-
-ROWS = rows.collect().all
-FEW = settings(
-    max_examples=2, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
-
-
-def supernet_of(space: SearchSpace, **options: Any) -> Supernet:
-    """A supernet in float64 whose weights hide nothing."""
-    net = Supernet(Layout(space, separate=True, **options)).double()
-    randomise(net)
-    return net.train()
-
+from archsearch.supernet.weights import Supernet
 
 # -- a member is the network by itself -----------------------------------------------------------
-def check_member(net: Supernet, architecture: Architecture) -> Subnet:
-    """The same names, output, gradients and statistics as the network by itself, which is given the
-    same weights."""
-    subnet, alone = net.subnet(architecture), build(architecture).double().train()
-    mine, theirs = subnet.state_dict(), alone.state_dict()
-    assert [(n, t.shape) for n, t in mine.items()] == [(n, t.shape) for n, t in theirs.items()]
-    alone.load_state_dict(mine)
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(2, *architecture.input, dtype=torch.double, generator=generator)
-    outputs = []
-    for own in (subnet, alone):
-        torch.manual_seed(0)  # dropout
-        outputs.append(own(x))
-        outputs[-1].square().sum().backward()
-    assert_equal(*outputs)
-    for (name, p), q in zip(subnet.named_parameters(), alone.parameters(), strict=True):
-        assert (p.grad is None) == (q.grad is None), name
-        if p.grad is not None and q.grad is not None:
-            assert_equal(p.grad, q.grad)
-        p.grad = None
-    for p, q in zip(subnet.buffers(), alone.buffers(), strict=True):
-        assert_equal(p, q)
-    return subnet
-
-
-def assert_equal(found: Tensor, expected: Tensor) -> None:
-    """Equal to 1e-12 of the largest number: strides in memory may change the order of sums."""
-    assert found.shape == expected.shape and found.isfinite().all()
-    if not found.numel():
-        return
-    error, scale = (found - expected).abs().max(), expected.abs().max()
-    assert error <= 1e-12 * scale, f"they differ by {error / scale:.1e} of the largest number"
-
-
-def check_sharing(net: Supernet, subnet: Subnet) -> None:
-    """What is learnt lies in the shared tensors: what is added to it is added there, to the piece
-    along the labelled axes, and nowhere else."""
-    before = {name: p.detach().clone() for name, p in net.shared.items()}
-    expected = {name: torch.zeros_like(p) for name, p in before.items()}
-    with torch.no_grad():
-        for leaf in subnet.leaves():
-            leaf.parameter.add_(1)
-            piece = expected[leaf.shared]
-            whole = net.layout.tensors[leaf.shared].weight
-            piece[place(whole, leaf.weight)] += 1
-    for name, p in net.shared.items():
-        assert_equal(p.detach() - before[name], expected[name])
-
-
-def place(whole: Weight, own: Weight) -> tuple[slice, ...]:
-    """The first of all channels, the middle of the taps."""
-
-    def along(a: Axis, b: Axis) -> slice:
-        start = (a.size - b.size) // 2 if a.kind is Kind.TAP else 0
-        return slice(start, start + b.size)
-
-    return tuple(along(a, b) for a, b in zip(whole.axes, own.axes, strict=True))
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -110,46 +45,15 @@ def place(whole: Weight, own: Weight) -> tuple[slice, ...]:
 @given(data=st.data())
 def test_members_equal_networks_by_themselves(name: str, data: st.DataObject) -> None:
     """Two drawn forms of a row in one supernet."""
-    x = drawn_shape(data, name)
-    forms = [network(drawn_recipe(data, name, x)[0], x) for _ in range(2)]
-    stages = [form.stages[0] for form in forms]
-    blocks = [next(iter(stage.blocks())) for stage in stages]
-    space = SearchSpace(
-        "row",
-        None,
-        (StageSpace(choice(*dict.fromkeys(blocks))),),
-        choice(*dict.fromkeys(form.head for form in forms)),
-        forms[0].input,
-    )
+    forms, stage = two_forms(data, name)
+    head = choice(*dict.fromkeys(form.head for form in forms))
+    space = SearchSpace("row", None, (stage,), head, forms[0].input)
     net = supernet_of(space)
     for form in forms:
         check_sharing(net, check_member(net, form))
 
 
 # -- every space ---------------------------------------------------------------------------------
-def thinned(tree: Any, rng: random.Random) -> Any:
-    """A description with two values at most of every choice, of numbers the smallest."""
-    if isinstance(tree, Choice):
-        numbers = all(isinstance(value, int) for value in tree.values)
-        most = min(len(tree.values), 2)
-        values = sorted(tree.values)[:most] if numbers else rng.sample(tree.values, most)
-        return Choice(tuple(thinned(value, rng) for value in values), tree.name)
-    if not is_dataclass(tree) or isinstance(tree, type | InnerWidths):
-        return tree
-    changed = {f.name: thinned(getattr(tree, f.name), rng) for f in fields(tree)}
-    return replace(tree, **changed)
-
-
-@cache
-def small_form(name: str) -> SearchSpace:
-    """A space with few widths and blocks, on small inputs."""
-    space, rng = find_space(name), random.Random(0)
-    stages = tuple(
-        replace(stage, block=thinned(stage.block, rng), depth=stage.depth[:2])
-        for stage in space.stages
-    )
-    small = replace(space, stem=thinned(space.stem, rng), stages=stages)
-    return small.with_input((space.input[0], *{2: (32, 32), 3: (8, 16, 16)}[len(space.input) - 1]))
 
 
 @pytest.mark.parametrize("name", shipped_names("space"))

@@ -207,15 +207,21 @@ def refuse(refusals: Sequence[str], name: str) -> UserError:
     )
 
 
-def plain(x: Any) -> Step:
-    """The step of a view; raises ``CannotMap`` for what is not simply a step's numbers."""
+def as_view(x: Any) -> View:
+    """What is computed from the input; raises ``CannotMap`` for other arguments."""
     if not isinstance(x, View):
         raise CannotMap("it reads what is not computed from the input")
-    if x.spread:
+    return x
+
+
+def plain(x: Any) -> Step:
+    """The step of a view; raises ``CannotMap`` for what is not simply a step's numbers."""
+    view = as_view(x)
+    if view.spread:
         raise CannotMap("it needs one position spread over a map; only a product does that here")
-    if x.pending:
-        raise CannotMap(f"constants were added or multiplied ({x.pending}) before")
-    return x.step
+    if view.pending:
+        raise CannotMap(f"constants were added or multiplied ({view.pending}) before")
+    return view.step
 
 
 def as_map(x: Any, dimensions: int) -> Step:

@@ -100,6 +100,12 @@ def lift(step: Step, dimensions: int) -> Step:
     raise CannotLay("a vector cannot be laid out as a map here")
 
 
+def meet(*steps: Step) -> list[Step]:
+    """Steps that are read together: vectors among maps as maps of one position."""
+    most = max(step.shape.dimensions for step in steps)
+    return [lift(step, most) if step.shape.positions == 1 else step for step in steps]
+
+
 def ordered(output: Step) -> list[Step]:
     """The steps that the output needs, those they read before them, in the order of their making
     otherwise; without the input."""
