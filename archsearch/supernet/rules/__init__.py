@@ -10,11 +10,11 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from ...members import Members
-from ...space import Point
-
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from ...members import Members
+    from ...space import Point
 
 
 class Step(Protocol):
