@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 from .data.fits import check_fits
 from .errors import BadFile, UserError
 from .train import weights_path
-from .train.grown import read_genealogy
+from .train.genealogy import read_genealogy
 from .train.record import RECORD, read_record
 from .train.seed import GENEALOGY
 

@@ -354,7 +354,9 @@ def test_a_network_grows_while_it_trains(capsys: Capture) -> None:
     assert {"report.html", "model.py", "metrics.json", "curves.svg", "architecture.json"} <= set(
         remains(folder)
     )
-    assert "A network grown on digits" in (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
+    assert "A network grown on digits" in page and "How it grew" in page
+    assert all("; ".join(own["changes"]) in page for own in record["generations"])
     # it is where another growth begins, with its own data
     options = ("--budget", "6k-params", "--epochs", "1", "--steps", "1", "--quiet")
     assert main(["grow", "large", *options, "--name", "larger"]) == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -15,13 +17,15 @@ from archsearch.blocks.classifier import Classifier
 from archsearch.blocks.plain import ConvNormAct
 from archsearch.cost import cost
 from archsearch.errors import UserError
-from archsearch.growth.channels import CannotGrow
+from archsearch.growth.carry import grown_state
 from archsearch.growth.expansion import (
-    Expansions,
+    Expansion,
+    Scored,
+    best_expansion,
     diagonal_score,
-    expand_if_worth,
     natural_score,
 )
+from archsearch.growth.plan import plan
 from archsearch.nets.build import build
 
 SIZE = (2, 6, 6)
@@ -86,68 +90,71 @@ def trained(architecture: Architecture, images: Tensor, labels: Tensor, steps: i
     return net
 
 
+def best(
+    old: Architecture, net: nn.Module, widths: Sequence[int], *data: Tensor, **more: Any
+) -> Scored:
+    found = best_expansion(net, *data, (plan(old, hidden(width)) for width in widths), **more)
+    assert found is not None
+    return found
+
+
 @pytest.mark.parametrize("told", [True, False])
 def test_it_widens_where_that_pays(told: bool) -> None:
     """One feature tells four classes apart badly, and more of them help; unless there is
     nothing to tell apart."""
     old = hidden(1)
     net = trained(old, *data(512, 0, told), steps=150)
-    images, labels = data(512, 1, told)
-    found = expand_if_worth(old, net, images, labels, [hidden(4)])
-    assert (found is not None) == told
-    if found is not None:
-        assert found.score > 2 * found.present > 0
-        torch.testing.assert_close(found.net.eval()(images), net.eval()(images))
+    found = best(old, net, [4], *data(512, 1, told))
+    assert Expansion().worth(found) == told
+    assert found.growth.new == hidden(4) and found.present > 0
 
 
 def test_the_best_of_several_is_taken() -> None:
     net = trained(hidden(1), *data(128, 0, True), steps=20)
-    images, labels = data(64, 1, True)
-    candidates = [hidden(width) for width in (2, 8, 3)]
-    every = [expand_if_worth(hidden(1), net, images, labels, [c], threshold=0) for c in candidates]
-    best = max((own for own in every if own), key=lambda own: own.score)
-    found = expand_if_worth(hidden(1), net, images, labels, candidates, threshold=0)
-    assert found is not None and found.growth.new == best.growth.new and found.score == best.score
+    some = data(64, 1, True)
+    every = [best(hidden(1), net, [width], *some) for width in (2, 8, 3)]
+    found = best(hidden(1), net, [2, 8, 3], *some)
+    assert found.score == max(own.score for own in every)
+    assert found.growth.new in [own.growth.new for own in every if own.score == found.score]
+    assert {own.present for own in every} == {found.present} == {natural_score(net, *some)}
+
+
+def test_what_is_scored_is_what_the_network_becomes() -> None:
+    """With the same draws it has that score."""
+    net = trained(hidden(1), *data(128, 0, True), steps=20)
+    some = data(64, 1, True)
+    found = best(hidden(1), net, [8], *some, seed=5)
+    larger = build(hidden(8))
+    larger.load_state_dict(grown_state(found.growth, net.state_dict(), 5))
+    assert natural_score(larger, *some) == found.score
+    assert best(hidden(1), net, [8], *some, seed=6).score != found.score
 
 
 def test_weights_that_are_added_can_count_against_it() -> None:
     net = trained(hidden(1), *data(128, 0, True), steps=20)
-    images, labels = data(64, 1, True)
-    wide, wider = hidden(2), hidden(16)
-    plain = [expand_if_worth(hidden(1), net, images, labels, [c], threshold=0)
-             for c in (wide, wider)]  # fmt: skip
-    held = [expand_if_worth(hidden(1), net, images, labels, [c], threshold=0, penalty=0.1)
-            for c in (wide, wider)]  # fmt: skip
-    for before, after, new in zip(plain, held, (wide, wider), strict=True):
-        assert before is not None and after is not None
-        share = cost(new).params / cost(hidden(1)).params - 1
+    some = data(64, 1, True)
+    for width in (2, 16):
+        before = best(hidden(1), net, [width], *some)
+        after = best(hidden(1), net, [width], *some, penalty=0.1)
+        share = cost(hidden(width)).params / cost(hidden(1)).params - 1
         assert after.score == pytest.approx(before.score * math.exp(-0.1 * share**2))
 
 
 def test_after_an_expansion_it_waits() -> None:
-    """As published: ten epochs. Whatever it compares would be taken."""
-    images, labels = data(8, 1, True)
-    expansions = Expansions(lambda old: [wider(old)], threshold=0.0)
-    now, net = hidden(1), build(hidden(1))
-    for epoch in range(1, 30):
-        found = expansions.after_epoch(epoch, now, net, images, labels)
-        if found is not None:
-            now, net = found.growth.new, found.net
-    assert [epoch for epoch, _ in expansions.history] == [1, 12, 23]
-    assert now == expansions.history[-1][1] == hidden(4)
+    """As published: ten epochs, and twice the score."""
+    rule = Expansion()
+    assert rule.first(None) == 1 and rule.first(1) == 12 and Expansion(wait=0).first(3) == 4
+    growth = plan(hidden(1), hidden(2))
+    assert rule.worth(Scored(growth, 2.1, 1.0)) and not rule.worth(Scored(growth, 2.0, 1.0))
 
 
-def wider(old: Architecture) -> Architecture:
-    ((run,),) = (stage.runs for stage in old.stages)
-    assert isinstance(run.block, ConvNormAct)
-    return hidden(run.block.width + 1)
+def test_without_candidates_there_is_none() -> None:
+    assert best_expansion(build(hidden(1)), *data(4, 0, True), []) is None
 
 
-def test_what_cannot_be_grown_is_refused() -> None:
+def test_what_cannot_be_scored_is_refused() -> None:
     net, (images, labels) = build(hidden(3)), data(4, 0, True)
-    with pytest.raises(CannotGrow):
-        expand_if_worth(hidden(3), net, images, labels, [hidden(2)])
     with pytest.raises(UserError, match="2 or more"):
         natural_score(net, images[:1], labels[:1])
     with pytest.raises(UserError, match="of another network"):
-        expand_if_worth(hidden(2), net, images, labels, [hidden(4)])
+        best(hidden(2), net, [4], images, labels)

@@ -29,11 +29,12 @@ from archsearch.nets.build import build
 from archsearch.nets.weights import read_metadata
 from archsearch.report.genealogy import genealogy
 from archsearch.report.search_cloud import Cloud
-from archsearch.search import Machines, Searched, lineage, resume_search, run, search
+from archsearch.search import Machines, Searched, lineage, machines, resume_search, run, search
 from archsearch.serialization import key
 from archsearch.space import SearchSpace
 from archsearch.training.job import Source
 from archsearch.trials import Goal, Trial
+from archsearch.workers.ray import connected
 
 SPACE = '''"""Residual networks that grow in width and depth."""
 from archsearch.blocks.basic import BasicBlock
@@ -345,3 +346,27 @@ def test_the_plan_that_grows_is_another(tmp_path: Path) -> None:
     other = one.grown(Growing(tmp_path))
     assert one.growing is None and other.growing == Growing(tmp_path)
     assert other.evaluation is not one.evaluation
+
+
+# -- on Ray --------------------------------------------------------------------------------------
+@pytest.mark.slow
+def test_children_on_ray_inherit_from_networks_that_others_trained(
+    use: Callable[[int], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The first candidate is trained in this process, the others by two workers on Ray: they grow
+    from it, and come to what they come to here with the same parents."""
+    with monkeypatch.context() as patch, connected("local", cpus=2):
+        first = grown(trials=1).trials[0]
+        patch.setattr(run, "workers_for", machines.workers_for)
+        found = resume_search("runs/own", trials=5, machines=Machines(workers=2))
+    assert [trial.state for trial in found.trials] == ["finished"] * 5
+    assert first.worker != found.trials[1].worker != found.trials[2].worker
+    assert any(trial.parent == 0 for trial in found.trials)
+    growing = Growing(tmp_path / "again", epochs=1)
+    plan = judged_by(["accuracy"], growing_space(), source=Source("digits", limit=64), epochs=2)
+    judge = plan.grown(growing).evaluation.prepare()
+    keys = {trial.number: trial.key for trial in found.trials}
+    for trial in sorted(found.trials, key=lambda own: own.number):
+        growing.hand_out(trial.key, None if trial.parent is None else keys[trial.parent])
+        metrics = judge(found.members.space.build(trial.point), trial.seed, lambda row: True)
+        assert metrics["accuracy"] == trial.values[0]

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "archsearch"
 
 LAYERS = [
-    "errors", "files", "interrupts", "legality", "poly",
+    "errors", "files", "interrupts", "own", "legality", "poly",
     "operator", "graph", "spatial", "operators", "recipes", "convolutions",
     "block", "blocks", "architecture",
     "cost", "entropy", "models", "serialization", "merge",

@@ -6,12 +6,16 @@ from argparse import Namespace
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UserError
 from . import train
 from .commands import Parser
-from .options import add_option, whole
+from .options import add_option, number, whole
+
+if TYPE_CHECKING:
+    from ..growth.expansion import Expansion
+    from ..train import Trained
 
 MOST_STEPS = 100
 
@@ -39,6 +43,18 @@ def arguments(parser: Parser) -> None:
         "--objective", metavar="NAME|FILE",
         help="what makes a network of the space better (default: the space's own)",
     )  # fmt: skip
+    parser.add_argument(
+        "--self-expanding", action="store_true",
+        help="grow where a larger network would learn faster, by the natural expansion score",
+    )  # fmt: skip
+    add_option(
+        parser, "--threshold", number, metavar="X",
+        help="self-expanding: by which factor its score is to be higher (default: 2)",
+    )  # fmt: skip
+    add_option(
+        parser, "--wait", partial(whole, least=0), metavar="N",
+        help="self-expanding: epochs after an expansion without another (default: 10)",
+    )  # fmt: skip
     train.recipe_arguments(parser)
     train.run_arguments(parser)
 
@@ -62,6 +78,7 @@ def run(args: Namespace) -> int:
         args.budget,
         source,
         train.recipe_of(args, source or Source()),
+        expansion=_expansion(args),
         steps=args.steps,
         space=args.space,
         objective=args.objective,
@@ -72,7 +89,35 @@ def run(args: Namespace) -> int:
         command=["archsearch", *args.argv],
         **talk(args.quiet),
     )
-    return train.end(grown, args.quiet)
+    return end(grown, args.quiet)
+
+
+def end(grown: Trained, quiet: bool) -> int:
+    """Say what came of it, and return the exit status."""
+    from ..report.generations import expansion_line
+    from ..report.training import run_lines
+    from ..train.genealogy import read_genealogy
+
+    lines, record = run_lines(grown.outcomes), read_genealogy(grown.folder)
+    if "expansion" in record:
+        lines.append(expansion_line(record))
+    return train.say_end(grown, [] if quiet else lines, quiet)
+
+
+def _expansion(args: Namespace) -> Expansion | None:
+    """When to expand, as was asked for; None where the growth is planned."""
+    from ..growth.expansion import Expansion
+
+    rule = {"threshold": args.threshold, "wait": args.wait}
+    plan = {"steps": args.steps, "space": args.space, "objective": args.objective}
+    out = "plans a growth; leave it out, or --self-expanding"
+    for name, value in (plan if args.self_expanding else rule).items():
+        if value is not None:
+            why = out if args.self_expanding else "add --self-expanding, which it is for"
+            raise UserError(f"--{name} {value}: {why}")
+    if not args.self_expanding:
+        return None
+    return Expansion(**{name: value for name, value in rule.items() if value is not None})
 
 
 def talk(quiet: bool) -> dict[str, Any]:

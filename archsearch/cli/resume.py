@@ -80,4 +80,4 @@ def _growth(args: Namespace, folder: Path) -> int:
     from ..train.grown import resume_growth
 
     found = resume_growth(folder, device=args.device, **grow.talk(args.quiet))
-    return train.end(found, args.quiet)
+    return grow.end(found, args.quiet)

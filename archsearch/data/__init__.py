@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import BadFile, UserError, suggestion
+from ..own import is_own
 from . import cifar, digits, folder, idx, npz, own
 from .dataset import Arrays, Data, Images, Selection, Shape, Split
 from .parts import Parts, assemble, subset
@@ -47,7 +48,7 @@ def _read(source: str, shape: Shape | None) -> Parts:
         return digits.read()
     if kind in KNOWN:
         return _read_place(kind, place, shape)
-    if own.is_own(source):
+    if is_own(source):
         return own.read(source, KNOWN)
     raise UserError(f"no data source is named {source[:80]!r}; {_way_out(source)}")
 

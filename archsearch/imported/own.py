@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Mapping
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import BadFile, UserError
 from ..nets.weights import read_tensors
-from .calls import told
+from ..own import call_own, is_own
 
 INSIDE = ("state_dict", "model_state_dict", "model", "net")
 """Where checkpoints of many programs keep the weights."""
@@ -29,31 +25,13 @@ def own_network(source: str) -> nn.Module:
     The module is found as by ``python -m``: the current folder first. Raises ``UserError`` where
     there is none, or no such function, and ``BadFile`` for an error inside it.
     """
-    name, colon, attribute = source.partition(":")
-    parts = [*name.split("."), attribute]
-    if not colon or not all(part.isidentifier() for part in parts):
+    name = source.partition(":")[0]
+    if not is_own(source):
         raise UserError(
             f"{source[:80]!r} names no function; write MODULE:FUNCTION, for nets.py and in it"
             " resnet() nets:resnet"
         )
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        is_there = find_spec(parts[0]) is not None
-    except (ImportError, ValueError):
-        is_there = False
-    if not is_there:
-        raise UserError(f"no module is named {name!r}, in this folder or installed")
-    try:
-        function = getattr(import_module(name), attribute, None)
-    except (Exception, SystemExit) as error:
-        raise BadFile(f"{source}: {told(error)}") from error
-    if not callable(function):
-        raise UserError(f"{source}: the module {name} has no function {attribute}")
-    try:
-        network = function()
-    except (Exception, SystemExit) as error:
-        raise BadFile(f"{source}: {told(error)}") from error
+    network = call_own(source, f"no module is named {name!r}, in this folder or installed")
     if not isinstance(network, nn.Module):
         raise UserError(f"{source}: returned a {type(network).__name__}, not an nn.Module")
     return network

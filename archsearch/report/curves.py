@@ -60,13 +60,14 @@ class _Series:
         return next((y for _, y in reversed(self.mean) if y is not None), None)
 
 
-def curves(histories: Sequence[History]) -> str:
+def curves(histories: Sequence[History], grown: Sequence[int] = ()) -> str:
     """The picture as an SVG file of its own; ``histories`` has one history per seed.
 
     Several seeds are thin lines below their mean. A value that is missing, None or not finite
-    leaves a gap; a loss that spans more than a factor of 20 is on a logarithmic axis.
+    leaves a gap; a loss that spans more than a factor of 20 is on a logarithmic axis. ``grown`` are
+    the epochs after which the network grew: they are marked.
     """
-    body = "\n".join(_parts(histories))
+    body = "\n".join(_parts(histories, grown))
     paper = svg.rect(0, 0, WIDTH, HEIGHT, "paper")
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:g} {HEIGHT:g}" '
@@ -79,9 +80,10 @@ def curves(histories: Sequence[History]) -> str:
 LABEL = "loss, accuracy and learning rate over epochs"
 
 
-def curve_picture(histories: Sequence[History]) -> str:
+def curve_picture(histories: Sequence[History], grown: Sequence[int] = ()) -> str:
     """The same inside a page that has ``style``."""
-    return svg.drawing(WIDTH, HEIGHT, ['<g class="curves">', *_parts(histories), "</g>"], LABEL)
+    parts = _parts(histories, grown)
+    return svg.drawing(WIDTH, HEIGHT, ['<g class="curves">', *parts, "</g>"], LABEL)
 
 
 def style() -> str:
@@ -89,16 +91,18 @@ def style() -> str:
     return (files(__package__) / "curves.css").read_text(encoding="utf-8")
 
 
-def _parts(histories: Sequence[History]) -> list[str]:
+def _parts(histories: Sequence[History], grown: Sequence[int]) -> list[str]:
     losses, accuracies = (
         [_series(histories, name, f"{name}_{quantity}") for name in names]
         for quantity, names in (("loss", NAMES[:2]), ("accuracy", NAMES))
     )
     rates = [_series(histories[:1], "rate", "learning_rate")]
     return [
-        *_panel("loss", losses, 62, 290, _loss_range, lambda y: f"{y:.4g}"),
-        *_panel("accuracy", accuracies, 496, 290, _share_range, lambda y: f"{100 * y:.4g} %"),
-        *_panel("learning rate", rates, 930, 140, _rate_range, lambda y: f"{y:.2g}"),
+        *_panel("loss", losses, grown, 62, 290, _loss_range, lambda y: f"{y:.4g}"),
+        *_panel(
+            "accuracy", accuracies, grown, 496, 290, _share_range, lambda y: f"{100 * y:.4g} %"
+        ),
+        *_panel("learning rate", rates, grown, 930, 140, _rate_range, lambda y: f"{y:.2g}"),
     ]
 
 
@@ -109,6 +113,7 @@ def _series(histories: Sequence[History], name: str, key: str) -> _Series:
 def _panel(
     title: str,
     series: Sequence[_Series],
+    grown: Sequence[int],
     left: float,
     width: float,
     limits: Callable[[list[float]], tuple[float, float, bool]],
@@ -120,7 +125,7 @@ def _panel(
     panel = Panel(title, left, width, (epochs[0], low), (epochs[-1], high), logarithmic)
     about = 3 if width < 200 else 5
     columns = [x for x in svg.ticks(epochs[0], epochs[-1], about) if x == round(x)]
-    parts = panel.axes(columns, words, "epoch")
+    parts = panel.axes(columns, words, "epoch") + panel.marks(grown)
     names = []
     for own in series:
         parts += own.drawn(panel)

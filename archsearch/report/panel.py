@@ -50,6 +50,14 @@ class Panel:
         parts.append(svg.text(self.left + self.width / 2, self.bottom + 38, unit, "small"))
         return parts
 
+    def marks(self, columns: Sequence[float]) -> list[str]:
+        """A line upwards at every one of these values that the panel shows."""
+        return [
+            svg.line(self.x(value), self.top, self.x(value), self.bottom, "mark")
+            for value in columns
+            if self.low[0] <= value <= self.high[0]
+        ]
+
     def _rows(self) -> list[float]:
         low, high = self.low[1], self.high[1]
         if not self.logarithmic:

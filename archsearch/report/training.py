@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..architecture import Architecture
 from ..files import write_atomically
 from .curves import History, curves
+from .generations import marks
 from .html import printable
 from .training_page import SeedResult, TrainingRecord, training_page
 from .training_text import (
@@ -82,12 +83,13 @@ def write_report(
 ) -> None:
     """Write into ``folder`` the page, the curves, the per-class table and ``metrics.json``.
 
-    ``record`` is what train.json holds; ``title`` and what the ``network`` is called are for the
-    page. Raises ``OSError``, and ``BadFile`` where a judgement is
-    not one of this version.
+    ``record`` is what train.json (or growth.json) holds; ``title`` and what the ``network`` is
+    called are for the page. Raises ``OSError``, and ``BadFile`` where a judgement is not one of
+    this version.
     """
     results = _results(outcomes)
     judged = {own.seed: own.judgement for own in results if own.judgement is not None}
+    growth = {name: record[name] for name in ("generations", "expansion") if name in record}
     page = training_page(
         TrainingRecord(
             title or f"A network trained on {record['data']['name']}",
@@ -97,10 +99,11 @@ def write_report(
             results,
             _origin(record),
             network,
+            growth,
         )
     )
     write_atomically(folder / REPORT, page)
-    write_atomically(folder / CURVES, curves([own.history for own in results]))
+    write_atomically(folder / CURVES, curves([own.history for own in results], marks(growth)))
     write_atomically(folder / METRICS, json.dumps(_metrics(results), indent=2, allow_nan=False))
     if judged:
         write_atomically(folder / CLASSES, per_class_csv(judged))

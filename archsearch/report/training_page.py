@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..architecture import Architecture
 from ..cost import cost
 from .curves import History, curve_picture, style
+from .generations import generations, marks
 from .html import card_row, document, printable, section, stage_table, table, terms, wide
 from .numbers import exact, short
 from .picture import network_picture
@@ -67,7 +68,7 @@ class SeedResult:
 @dataclass(frozen=True)
 class TrainingRecord:
     """What the page tells; ``data``, ``recipe`` and ``origin`` (command, device, versions, ...)
-    are names and JSON data."""
+    are names and JSON data; ``growth`` is what growth.json tells, of a network that grew."""
 
     name: str
     architecture: Architecture
@@ -76,6 +77,7 @@ class TrainingRecord:
     seeds: Sequence[SeedResult]
     origin: Mapping[str, Any] = field(default_factory=dict)
     network: str = "The network"
+    growth: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def shown(self) -> SeedResult | None:
@@ -93,11 +95,13 @@ def training_page(record: TrainingRecord) -> str:
     subtitle = f"input {size}, {_counted(epochs, 'epoch')}, {_counted(len(record.seeds), 'seed')}"
     heading = f"<h1>{escape(plain(record.name))}</h1><p>{escape(subtitle)}</p>"
     histories = [own.history for own in record.seeds]
+    picture = curve_picture(histories, marks(record.growth))
     sections = [
         f"<header>{heading}</header>",
         card_row(_cards(record)),
         *(f'<p class="proof">{escape(line)}</p>' for line in _headlines(record)),
-        section("Training", wide(curve_picture(histories)), _curve_note(record)),
+        section("Training", wide(picture), _curve_note(record)),
+        generations(record.growth),
         _seeds(record),
         *_judged(record),
         section(record.network, wide(network_picture(rows)) + wide(stage_table(rows))),
@@ -163,6 +167,8 @@ def _curve_note(record: TrainingRecord) -> str:
             "Validation values are those of the largest member with statistics of its own, beside "
             "the accuracy of the smallest. "
         )
+    if marks(record.growth):
+        several += "The network grew where a line is dotted. "
     return (
         f"{several}Training values are means over an epoch, on augmented pictures and with the "
         "training loss; validation values are of the weights at its end. So the two compare only "

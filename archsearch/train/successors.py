@@ -7,7 +7,7 @@ that can be grown into, edits are made as long as they gain most entropy for wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil, log2
 from typing import Any
@@ -18,13 +18,14 @@ from ..cost import cost
 from ..design import KNOWS_ALL, design, goal_of, prepared
 from ..errors import InfeasibleBudget, UserError
 from ..growth.channels import CannotGrow
-from ..growth.edits import steps
+from ..growth.edits import EDITS, steps
 from ..growth.plan import Growth, plan
 from ..growth.words import changes
 from ..legality import IllegalArchitecture
 from ..loading import find_objective, find_space
 from ..objectives import Entropy
 from ..points import point_of
+from ..serialization import key
 from ..space import Choice, InnerWidths, Pick, Point, SearchSpace, StageSpace, leaves
 
 CANDIDATES = 4
@@ -56,13 +57,7 @@ def ladder(
 ) -> list[tuple[Budget, ...]]:
     """Budgets in equal ratios from what the network costs to ``budgets``: ``count`` of them, or one
     for every doubling. Raises ``UserError`` for a budget that leaves no room."""
-    here = [_spent(architecture, budget) for budget in budgets]
-    for budget, present in zip(budgets, here, strict=True):
-        if budget.limit <= present:
-            raise UserError(
-                f"--budget {budget}: the network has {present:,} {budget.unit} already; growing"
-                " needs a larger budget"
-            )
+    here = check_room(architecture, budgets)
     ratios = [budget.limit / present for budget, present in zip(budgets, here, strict=True)]
     number = count or min(MOST_STEPS, max(1, ceil(log2(max(ratios)) - 1e-9)))
     return [
@@ -72,6 +67,27 @@ def ladder(
         )
         for k in range(1, number + 1)
     ]
+
+
+def check_room(architecture: Architecture, budgets: Sequence[Budget]) -> list[int]:
+    """What the network has of the budgets; raises ``UserError`` for one that leaves no room."""
+    here = [_spent(architecture, budget) for budget in budgets]
+    for budget, present in zip(budgets, here, strict=True):
+        if budget.limit <= present:
+            raise UserError(
+                f"--budget {budget}: the network has {present:,} {budget.unit} already; growing"
+                " needs a larger budget"
+            )
+    return here
+
+
+def nothing_larger(budgets: Sequence[Budget]) -> UserError:
+    """What is said where nothing can grow within the budgets."""
+    limits = " and ".join(map(str, budgets))
+    return UserError(
+        f"--budget {limits}: nothing larger within it computes what the network does; give a"
+        " larger budget"
+    )
 
 
 def successors(
@@ -92,9 +108,7 @@ def successors(
             present, chosen, budgets, objective))  # fmt: skip
     found = found or _chain(architecture, rungs, "edits", _by_edits)
     if not found:
-        limits = " and ".join(map(str, rungs[-1]))
-        raise UserError(f"--budget {limits}: nothing larger within it computes what the network"
-                        " does; give a larger budget")  # fmt: skip
+        raise nothing_larger(rungs[-1])
     return found
 
 
@@ -267,7 +281,7 @@ def _by_edits(present: Architecture, budgets: Sequence[Budget]) -> Growth | None
     while True:
         value, spent = goal.value(here), _share(here, budgets)
         gains = []
-        for new in _edited(here, budgets):
+        for new in edited(here, budgets):
             gain, share = goal.value(new) - value, _share(new, budgets) - spent
             if gain > 0 and goal.effectiveness(new) <= slimmest:
                 gains.append((gain / max(share, 1e-9), new))
@@ -281,13 +295,21 @@ def _by_edits(present: Architecture, budgets: Sequence[Budget]) -> Growth | None
             return growth
 
 
-def _edited(present: Architecture, budgets: Sequence[Budget]) -> Iterator[Architecture]:
+def edited(
+    present: Architecture, budgets: Sequence[Budget], kinds: Collection[str] = EDITS.keys()
+) -> Iterator[Architecture]:
+    """The networks that one step of these kinds makes of this one, within the budgets, each
+    once."""
+    found = set()
     for step in steps(present):
+        if step.edit.name not in kinds:
+            continue
         try:
             new = step.apply(present)
         except CannotGrow:
             continue
-        if _within(new, budgets):
+        if _within(new, budgets) and key(new) not in found:
+            found.add(key(new))
             yield new
 
 

@@ -19,6 +19,7 @@ from ..runs import check_output, create_run
 from ..save import versions
 from ..serialization import key, to_json, to_pretty_json
 from . import weights_path
+from .genealogy import FORMAT
 from .record import RECORD, STOPPED, as_json, read_record
 from .saved import CHECKPOINT
 from .seed import GENEALOGY, TEACHER, WEIGHTS
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
     from ..architecture import Architecture
     from ..growth.plan import Growth
-
-FORMAT = 1
-"""Version of growth.json."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,9 @@ MOMENTS: Mapping[str, int] = {"exp_avg": 1, "exp_avg_sq": 2, "momentum_buffer": 
 SETTLED = 1024
 """Pictures that inserted norms take their statistics from."""
 
+HELD_OUT = 256
+"""Pictures that candidates for an expansion are scored on."""
+
 MODEL, AVERAGE, OPTIMISER = "model.", "average.", "optimiser."
 """What the names of a training's tensors begin with."""
 
@@ -52,6 +55,15 @@ def settle_norms(growth: Growth, training: Training) -> None:
     nets = [training.net] if training.average is None else [training.net, training.average.net]
     for net in nets:
         settle(growth, net, (training.normaliser(x) for x, _ in training.feed.batches(batches)))
+
+
+def held_out(training: Training) -> tuple[Tensor, Tensor]:
+    """Up to ``HELD_OUT`` validation pictures of a training as its network reads them, and their
+    labels: the same at any time."""
+    assert training.validation is not None
+    chosen = np.random.default_rng(training.seed).permutation(len(training.validation))[:HELD_OUT]
+    ((images, labels),) = training.validation.batches([np.sort(chosen)])
+    return training.normaliser(images, None), labels
 
 
 def _above(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
