@@ -422,5 +422,7 @@ def test_no_kernel_is_suggested_that_only_sees_padding() -> None:
     block = ConvNormAct(8, 2, conv=Convolution(kernel_size=3))
     small = Architecture(None, (Stage.of(block),), Classifier(4), (3, 2, 2))
     large = replace(small, input=(3, 8, 8))
-    assert not parse_step("kernel", "stage1:+2").suggested(small)
-    assert parse_step("kernel", "stage1:+2").suggested(large)
+    step = parse_step("kernel", "stage1:+2")
+    with pytest.raises(CannotGrow, match="only see padding"):
+        step.worth_trying(small)
+    assert step.worth_trying(large) == step.apply(large)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from ..architecture import Architecture
@@ -70,14 +72,13 @@ class Edit:
             raise CannotGrow(f"{self.name} {part}:{amount}: nothing would change")
         return found
 
-    def suggested(self, architecture: Architecture, part: str, amount: Any) -> bool:
-        """Whether an amount is worth trying on a part: it gives a network, and no kernel with more
-        taps that only ever see padding."""
-        try:
-            larger = self.apply(architecture, part, amount)
-        except CannotGrow:
-            return False
-        return self.name != "kernel" or blind_taps(larger) <= blind_taps(architecture)
+    def worth_trying(self, architecture: Architecture, part: str, amount: Any) -> Architecture:
+        """The larger network; also raises ``CannotGrow`` for a kernel with more taps that only ever
+        see padding."""
+        larger = self.apply(architecture, part, amount)
+        if self.name == "kernel" and blind_taps(larger) > blind_taps(architecture):
+            raise CannotGrow(f"{self.name} {part}:{amount}: what is new would only see padding")
+        return larger
 
 
 def blind_taps(architecture: Architecture) -> int:
@@ -159,8 +160,8 @@ class Step:
     def apply(self, architecture: Architecture) -> Architecture:
         return self.edit.apply(architecture, self.part, self.amount)
 
-    def suggested(self, architecture: Architecture) -> bool:
-        return self.edit.suggested(architecture, self.part, self.amount)
+    def worth_trying(self, architecture: Architecture) -> Architecture:
+        return self.edit.worth_trying(architecture, self.part, self.amount)
 
     def __str__(self) -> str:
         return f"{self.edit.name} {self.part}:{self.amount}"
@@ -179,14 +180,23 @@ def parse_step(name: str, text: str) -> Step:
 
 def steps(architecture: Architecture) -> Iterator[Step]:
     """Every step worth trying: all edits of all parts that give a network."""
-    return (step for step in _tried(architecture) if step.suggested(architecture))
+    for step in _tried(architecture):
+        with suppress(CannotGrow):
+            step.worth_trying(architecture)
+            yield step
 
 
 def _tried(architecture: Architecture) -> Iterator[Step]:
     for part in Parts(architecture).names:
-        for edit in EDITS.values():
-            for amount in map(edit.parse, edit.tried):
-                yield Step(edit, part, amount)
+        for edit, tried in _amounts().items():
+            for amount in tried:
+                yield Step(EDITS[edit], part, amount)
+
+
+@cache
+def _amounts() -> dict[str, list[Any]]:
+    """What is tried, by edit."""
+    return {edit.name: [edit.parse(text) for text in edit.tried] for edit in EDITS.values()}
 
 
 def random_step(architecture: Architecture, rng: random.Random) -> tuple[Step, Growth] | None:
@@ -194,11 +204,8 @@ def random_step(architecture: Architecture, rng: random.Random) -> tuple[Step, G
     drawn = list(_tried(architecture))
     rng.shuffle(drawn)
     for step in drawn:
-        try:
-            if step.suggested(architecture):
-                return step, plan(architecture, step.apply(architecture))
-        except CannotGrow:
-            continue
+        with suppress(CannotGrow):
+            return step, plan(architecture, step.worth_trying(architecture))
     return None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -54,7 +55,7 @@ class Variant:
 
         ``channels`` are those that ``conv`` reads, where that is one number.
         """
-        wanted, hints = dict(self.settings), _hints(self.kind)
+        wanted, hints = dict(self.settings), _hints(self.kind.__name__)
         if "kernel_size" in wanted and "kernel_size" in values(conv):
             conv = with_kernel(conv, wanted["kernel_size"])
         present = values(conv)
@@ -88,14 +89,16 @@ def kinds() -> dict[str, type[Spatial]]:
     return {name: kind for name, kind in found.items() if not name.startswith("_")}
 
 
-def _hints(kind: type[Spatial]) -> dict[str, Any]:
-    """The types of its fields."""
+@cache
+def _hints(name: str) -> dict[str, Any]:
+    """The types of the fields of one of ``kinds``."""
+    kind = kinds()[name]
     hints = get_type_hints(kind)
     return {field.name: hints[field.name] for field in fields(kind)}
 
 
 def _setting(kind: type[Spatial], written: ast.keyword) -> tuple[str, Any]:
-    hints, name, value = _hints(kind), str(written.arg), _value(written.value)
+    hints, name, value = _hints(kind.__name__), str(written.arg), _value(written.value)
     if name not in hints:
         raise UserError(f"{kind.__name__} has no {name[:40]}; {suggestion(name, hints)}")
     if not _fits(hints[name], value):
