@@ -10,12 +10,15 @@ import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from command_line import refused, remains
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -38,6 +41,7 @@ from archsearch.serialization import key, to_pretty_json
 from archsearch.space import SearchSpace, StageSpace, choice, widths
 from archsearch.train import resume, train
 from archsearch.train.grown import grow, resume_growth
+from archsearch.train.planned import Planned
 from archsearch.train.seed import STATE
 from archsearch.train.start import take_over
 from archsearch.train.successors import ladder, successors
@@ -321,6 +325,24 @@ def test_without_a_space_edits_gain_entropy_within_the_budgets() -> None:
 def test_a_budget_that_leaves_no_room_for_any_edit_is_told() -> None:
     with pytest.raises(UserError, match="nothing larger within it"):
         successors(NET, ladder(NET, [Budget("params", cost(NET).params + 1)]))
+
+
+@given(st.lists(st.integers(4, 40), min_size=1, max_size=6), st.integers(0, 200))
+def test_networks_share_the_compute(widths: list[int], spare: int) -> None:
+    """Each has an epoch, and no network could have another for less than what one of them has."""
+    networks = [
+        Architecture(ConvNormAct(8), (Stage.of(ConvNormAct(width)),), Classifier(4), (3, 8, 8))
+        for width in sorted(widths)
+    ]
+    epochs = len(networks) + spare
+    ends = Planned([networks[0], *networks], epochs).ends
+    counts = [after - before for before, after in pairwise(ends)]
+    assert (ends[0], ends[-1], len(counts)) == (0, epochs, len(networks))
+    macs = [cost(network).macs for network in networks]
+    fair = spare / sum(1 / each for each in macs)  # what all would cost if epochs could be split
+    assert all(
+        abs((count - 1) * each - fair) <= each for count, each in zip(counts, macs, strict=True)
+    )
 
 
 # -- grow --------------------------------------------------------------------------------------

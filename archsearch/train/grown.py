@@ -64,10 +64,11 @@ def grow(
     """Grow the trained network of a run (or weights file) to the ``budgets``, training it on.
 
     In ``steps`` growths, each to the best network at its share of the budgets (``successors``), and
-    as many equal shares of the recipe's epochs; or, by the rule of an ``expansion``, wherever that
-    pays, so that the budgets are limits alone. Without a ``source`` the run's own data are taken,
-    without a ``space`` that which the run was designed in. The folder is there from the start, and
-    ``resume_growth`` goes on from it. Raises ``UserError`` for what cannot be used.
+    as many shares of the recipe's epochs, of about equal compute; or, by the rule of an
+    ``expansion``, wherever that pays, so that the budgets are limits alone. Without a ``source``
+    the run's own data are taken, without a ``space`` that which the run was designed in. The
+    folder is there from the start, and ``resume_growth`` goes on from it. Raises ``UserError`` for
+    what cannot be used.
     """
     from ..nets.weights import read_metadata, read_notes
     from ..training.devices import find_device, number_format

@@ -1,5 +1,4 @@
-"""Growth that is planned beforehand: the networks up to a budget, and an equal share of the epochs
-for each."""
+"""Growth that is planned beforehand: networks up to a budget, in equal shares of the compute."""
 
 from __future__ import annotations
 
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..cost import cost
 from ..errors import UserError
 from ..serialization import key
 from .growing import Here, Next
@@ -22,8 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Planned:
-    """These networks, in equal shares of so many epochs; the first is the one that there was, which
-    is not trained on (``growing.Way``)."""
+    """These networks in so many epochs; the first is the one that there was, which is not trained
+    on (``growing.Way``).
+
+    Epochs are shared so that each network costs about as much (multiply-accumulates times epochs),
+    but for one that each has: at equal compute that came out ahead of equal numbers of epochs
+    (benchmarks/README.md).
+    """
 
     networks: Sequence[Architecture]
     epochs: int
@@ -41,8 +46,9 @@ class Planned:
     @property
     def ends(self) -> list[int]:
         """After how many epochs each network's share ends."""
-        shares = len(self.networks) - 1
-        return [round(self.epochs * i / shares) for i in range(shares + 1)]
+        shares = [1 / cost(network).macs for network in self.networks[1:]]
+        spare = self.epochs - len(shares)
+        return [i + round(spare * sum(shares[:i]) / sum(shares)) for i in range(len(self.networks))]
 
     def generations(self, found: Sequence[Successor]) -> list[dict[str, Any]]:
         """What growth.json says of the growths before any is made."""
