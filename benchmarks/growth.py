@@ -254,7 +254,11 @@ GROWTH = [
     *(("deepen", f"stage{n}:+1") for n in (1, 2, 3)),
 ]
 SCRATCH_EPOCHS = 12
-PLANS = {"grown, equal compute": (44, 6), "grown, half the compute": (33, 2)}
+PLANS = {
+    "grown, equal compute": (44, 6),
+    "grown, half the compute": (32, 2),
+    "grown early, half the compute": (8, 5),
+}
 """Epochs of the small network, and of the large one that it becomes: chosen by seeds 0 to 2 of
 CIFAR-10, so others are measured with."""
 
