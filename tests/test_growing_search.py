@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from growable import can_grow
 from inheriting import Gone, here
 
 from archsearch.architecture import Architecture
@@ -19,8 +20,6 @@ from archsearch.cost import cost
 from archsearch.errors import BadFile, UserError
 from archsearch.evaluation.grown import Growing
 from archsearch.evaluation.plan import plan as judged_by
-from archsearch.growth.channels import CannotGrow
-from archsearch.growth.plan import plan
 from archsearch.growth.words import changes
 from archsearch.ledger import NAME, Header, Record, read, write_record
 from archsearch.ledger.record import read_record
@@ -100,14 +99,6 @@ def networks(found: Searched) -> list[Architecture]:
 
 def told(found: Searched) -> list[tuple[Any, ...]]:
     return [(t.number, t.key, t.state, t.values, t.parent) for t in found.trials]
-
-
-def can_grow(old: Architecture, new: Architecture) -> bool:
-    try:
-        plan(old, new)
-    except CannotGrow:
-        return False
-    return True
 
 
 def test_a_candidate_grows_from_the_best_that_it_can(whole: Searched) -> None:

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 from command_line import refused
+from supernets import check_member, check_sharing, supernet_of
 from test_supernet_rules import recorded
 from test_supernet_run import SPACE
-from test_supernet_weights import check_member, check_sharing, supernet_of
 from torch.nn import functional
 
 from archsearch import find_architecture, read_supernet

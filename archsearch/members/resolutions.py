@@ -16,7 +16,7 @@ import numpy as np
 from ..budget import Budget
 from ..errors import InfeasibleBudget, UserError
 from ..objectives import Terms
-from ..space import Point, SearchSpace
+from ..space import Pick, Point, SearchSpace
 from ..tables import FloatArray
 from . import Members
 from .within import LISTED, SpaceMembers
@@ -148,7 +148,7 @@ class ResolutionMembers:
 def at(point: Point, size: int) -> Point:
     """The same choices at another resolution."""
     values = tuple((path, size if path == SIZE else value) for path, value in point[0].values)
-    return (type(point[0])(values, point[0].depth), *point[1:])
+    return (Pick(values, point[0].depth), *point[1:])
 
 
 def _value(total: Terms, point: Point) -> float:
