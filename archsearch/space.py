@@ -336,7 +336,8 @@ class SearchSpace:
         if isinstance(width, Choice):
             shared = replace(width, name=width.name or "width")
         stem = Resized(shared, choice(*resolutions), _changed(self.stem, width=shared))
-        return replace(self, stem=stem)
+        # an objective that was fitted to networks of the space knows them at no other resolution
+        return replace(self, stem=stem, objective=SearchSpace.objective)
 
     def at_each_resolution(self) -> dict[int, SearchSpace]:
         """The same space at each of the resolutions that its networks choose from, whose points are

@@ -22,17 +22,19 @@ from archsearch import find_architecture, read_supernet
 from archsearch.blocks.classifier import Classifier
 from archsearch.blocks.plain import ConvNormAct
 from archsearch.blocks.resized import Resized
-from archsearch.budget import Budget
+from archsearch.budget import Budget, parse_budgets
 from archsearch.cli import main
 from archsearch.cost import Cost, cost
 from archsearch.errors import InfeasibleBudget, UserError
 from archsearch.legality import IllegalArchitecture
+from archsearch.loading import find_space
 from archsearch.members.resolutions import at, members_of
 from archsearch.members.within import SpaceMembers
 from archsearch.nets.build import build
 from archsearch.objectives import Additive
 from archsearch.operators.convolution import Convolution
 from archsearch.points import point_of, texts_of
+from archsearch.search.starts import designed
 from archsearch.serialization import key, read_architecture
 from archsearch.space import Pick, Point, SearchSpace, StageSpace, choice
 from archsearch.supernet.draws import largest, smallest
@@ -196,6 +198,16 @@ def test_the_best_are_those_of_enumeration(pairs: bool) -> None:
 def test_a_budget_that_no_resolution_keeps_is_refused() -> None:
     with pytest.raises(InfeasibleBudget):
         members_of(space(), (Budget("params", 10),))
+
+
+def test_searches_begin_with_designs_at_every_resolution() -> None:
+    """Also where the space's own objective is fitted to networks at one."""
+    mobile = find_space("mobile").with_input((1, 32, 32)).with_classes(10)
+    mobile = mobile.with_resolutions((24, 32))
+    budgets = parse_budgets("300k-params")
+    points = designed(mobile, budgets, 1)
+    assert [point[0].mapping["size"] for point in points] == [24, 32]
+    assert all(cost(mobile.build(point)).params <= 300_000 for point in points)
 
 
 def test_one_resolution_is_no_choice() -> None:
